@@ -1,0 +1,1 @@
+"""smdl: how far a language model compresses, and whether its local learning coefficient foretells it."""
