@@ -1,0 +1,1 @@
+"""The local learning coefficient: chains of the localised posterior, their diagnostics, the estimate."""

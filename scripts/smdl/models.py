@@ -1,0 +1,104 @@
+"""Causal language models on disk and in memory: loading, losses of token blocks, manifests."""
+
+import hashlib
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from safetensors import safe_open
+from torch import Tensor, nn
+from torch.nn import functional
+
+from smdl.errors import StudyError
+
+DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
+
+
+def device() -> torch.device:
+    """The GPU that the job was given, else the CPU."""
+    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+
+def load(folder: str | Path, dtype: str = "float32") -> nn.Module:
+    """The model of a checkpoint folder in Hugging Face format, ready to evaluate; no network, no remote code.
+
+    Raises StudyError where the folder holds no model that transformers can load.
+    """
+    from transformers import AutoModelForCausalLM
+
+    try:
+        model = AutoModelForCausalLM.from_pretrained(
+            folder, dtype=DTYPES[dtype], local_files_only=True, trust_remote_code=False, low_cpu_mem_usage=True
+        )
+    except (OSError, ValueError, KeyError) as error:
+        reason = str(error).strip().splitlines()[0]
+        raise StudyError(f"{folder}: no causal language model that transformers can load ({reason})") from error
+    model.config.use_cache = False
+    return model.to(device()).eval()
+
+
+def sequence_losses(model: nn.Module, tokens: Tensor) -> Tensor:
+    """Mean next-token cross-entropy (nats) of each token block.
+
+    ``tokens`` has shape (batch, context); the result (batch,), in float32, differentiable in the model's parameters.
+    """
+    logits = model(input_ids=tokens).logits[:, :-1].float()
+    token_losses = functional.cross_entropy(logits.transpose(1, 2), tokens[:, 1:], reduction="none")
+    return token_losses.mean(dim=1)
+
+
+@torch.no_grad()
+def block_losses(model: nn.Module, blocks: np.ndarray, batch_size: int) -> np.ndarray:
+    """Losses (nats) of all ``blocks``, shape (blocks, context), in batches; shape (blocks,), float64."""
+    parts = [
+        sequence_losses(model, as_tokens(blocks[start : start + batch_size], model)).double().cpu().numpy()
+        for start in range(0, len(blocks), batch_size)
+    ]
+    return np.concatenate(parts)
+
+
+def as_tokens(blocks: np.ndarray, model: nn.Module) -> Tensor:
+    """Token blocks as an index tensor on the model's device."""
+    return torch.from_numpy(np.asarray(blocks, dtype=np.int64)).to(next(model.parameters()).device)
+
+
+class BlockLoss:
+    """The loss of a model over token blocks, as the sampler sees it (smdl.llc.sampler.Loss)."""
+
+    def __init__(self, model: nn.Module, blocks: np.ndarray):
+        self.model = model
+        self.blocks = blocks
+        self.parameters = list(model.parameters())
+        self.size = len(blocks)
+
+    def __call__(self, sequences: np.ndarray) -> Tensor:
+        return sequence_losses(self.model, as_tokens(self.blocks[sequences], self.model))
+
+
+def stored_tensors(folder: str | Path) -> Iterator[tuple[str, Tensor]]:
+    """Name and content of every tensor in a folder's safetensors files, one at a time."""
+    files = sorted(Path(folder).glob("*.safetensors"))
+    if not files:
+        raise StudyError(f"{folder}: no .safetensors file")
+    for file in files:
+        with safe_open(file, framework="pt") as tensors:
+            for name in tensors.keys():  # noqa: SIM118 - safe_open has no __iter__
+                yield name, tensors.get_tensor(name)
+
+
+def tensor_manifest(folder: str | Path) -> list[dict[str, Any]]:
+    """A row for every tensor of a checkpoint: name, shape, dtype, sha256 of its bytes, whether all of it is finite."""
+    return [
+        {
+            "tensor": name,
+            "shape": json.dumps(list(tensor.shape)),
+            "dtype": str(tensor.dtype).removeprefix("torch."),
+            "elements": tensor.numel(),
+            "sha256": hashlib.sha256(tensor.contiguous().view(torch.uint8).numpy()).hexdigest(),
+            "finite": bool(torch.isfinite(tensor).all()) if tensor.is_floating_point() else True,
+        }
+        for name, tensor in stored_tensors(folder)
+    ]
