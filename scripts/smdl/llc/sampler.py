@@ -162,9 +162,7 @@ def noise_generator(seed: int, chain: int, step: int, device: torch.device) -> t
 
 @torch.no_grad()
 def _flatten(parameters: Sequence[Tensor]) -> Tensor:
-    flat = torch.empty(
-        sum(p.numel() for p in parameters), dtype=parameters[0].dtype, device=parameters[0].device
-    )
+    flat = torch.empty(sum(p.numel() for p in parameters), dtype=parameters[0].dtype, device=parameters[0].device)
     for view, parameter in _views(flat, parameters):
         view.copy_(parameter)
         parameter.data = view

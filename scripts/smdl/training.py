@@ -1,0 +1,98 @@
+"""Small GPT-NeoX models trained on the spot, their checkpoints written in Hugging Face format."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import nn
+from tqdm import tqdm
+
+from smdl.errors import StudyError
+from smdl.models import as_tokens, sequence_losses
+
+
+@dataclass(frozen=True)
+class Architecture:
+    """The shape of a GPT-NeoX model with untied embeddings."""
+
+    layers: int
+    hidden: int
+    heads: int
+    vocabulary: int
+    context: int
+
+
+@dataclass(frozen=True)
+class TrainingSettings:
+    """AdamW with linear warm-up and cosine decay to a tenth of ``lr``; ``steps`` of ``batch_size`` blocks."""
+
+    steps: int
+    batch_size: int
+    lr: float
+    warmup: int
+    weight_decay: float
+
+
+def new_model(architecture: Architecture, seed: int) -> nn.Module:
+    """A randomly initialised GPT-NeoX model."""
+    from transformers import GPTNeoXConfig, GPTNeoXForCausalLM
+
+    torch.manual_seed(seed)
+    config = GPTNeoXConfig(
+        vocab_size=architecture.vocabulary,
+        hidden_size=architecture.hidden,
+        num_hidden_layers=architecture.layers,
+        num_attention_heads=architecture.heads,
+        intermediate_size=4 * architecture.hidden,
+        max_position_embeddings=architecture.context,
+        tie_word_embeddings=False,
+        use_cache=False,
+        bos_token_id=0,
+        eos_token_id=0,
+    )
+    return GPTNeoXForCausalLM(config)
+
+
+def train(
+    model: nn.Module, blocks: np.ndarray, settings: TrainingSettings, save_at: list[int], seed: int, folder: Path
+) -> Iterator[tuple[int, float]]:
+    """Train ``model`` in place, writing ``folder``/step{step} at every step of ``save_at``, and yield (step, loss).
+
+    The loss (nats a token) is that of the minibatch seen at the step, before the update. Raises StudyError where it is
+    not finite.
+    """
+    optimizer = torch.optim.AdamW(model.parameters(), lr=settings.lr, weight_decay=settings.weight_decay)
+    model.train()
+    order = _epochs(len(blocks), settings.batch_size, seed)
+    for step in tqdm(range(max(save_at) + 1), desc="training", unit="step", mininterval=5):
+        if step in save_at:
+            model.save_pretrained(folder / f"step{step}")
+        loss = sequence_losses(model, as_tokens(blocks[next(order)], model)).mean()
+        if not torch.isfinite(loss):
+            raise StudyError(f"training: the loss is {loss.item()} at step {step}: lower lr (now {settings.lr:g})")
+        yield step, loss.item()
+        for group in optimizer.param_groups:
+            group["lr"] = learning_rate(step, settings)
+        optimizer.zero_grad()
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        optimizer.step()
+
+
+def learning_rate(step: int, settings: TrainingSettings) -> float:
+    """Linear warm-up, then cosine decay to a tenth of the peak, as for Pythia (arXiv:2304.01373)."""
+    if step < settings.warmup:
+        return settings.lr * (step + 1) / settings.warmup
+    done = (step - settings.warmup) / max(settings.steps - settings.warmup, 1)
+    return settings.lr * (0.55 + 0.45 * np.cos(np.pi * min(done, 1.0)))
+
+
+def _epochs(blocks: int, batch_size: int, seed: int) -> Iterator[np.ndarray]:
+    """Minibatches of block indices, a fresh shuffle every epoch."""
+    random = np.random.default_rng(seed)
+    while True:
+        shuffled = random.permutation(blocks)
+        for start in range(0, blocks - batch_size + 1, batch_size):
+            yield np.sort(shuffled[start : start + batch_size])
