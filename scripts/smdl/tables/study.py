@@ -1,0 +1,206 @@
+"""The tables of a study, from token blocks to regressions."""
+
+from smdl.tables import FLAG, INTEGER, NUMBER, TEXT, Column, Table
+
+MODEL = Column("model", TEXT, "name of the model in the config")
+STEP = Column("step", INTEGER, "training step of the checkpoint", "steps")
+SCHEME = Column("scheme", TEXT, "compression scheme")
+VARIANT = Column("variant", TEXT, "variant of the scheme, as named in the config")
+EPSILON = Column("epsilon", NUMBER, "tolerance: the rise of the loss that counts as critical", "nats")
+
+CORPUS = Table(
+    "corpus",
+    "Splits of the corpus: disjoint ranges of the shuffled token blocks.",
+    ("split",),
+    (
+        Column(
+            "split", TEXT, "sampling (LLC), evaluation (compression), calibration (schemes that look at data), training"
+        ),
+        Column("first", INTEGER, "index of the split's first block"),
+        Column("blocks", INTEGER, "number of blocks"),
+        Column("context", INTEGER, "tokens a block", "tokens"),
+        Column("vocabulary", INTEGER, "size of the vocabulary", "tokens"),
+        Column("sha256", TEXT, "digest of the split's tokens"),
+    ),
+)
+
+TRAINING = Table(
+    "training",
+    "Loss over the training of a model that the study trains itself.",
+    ("model", "step"),
+    (MODEL, STEP, Column("loss", NUMBER, "minibatch loss before the step's update", "nats a token")),
+)
+
+MANIFEST = Table(
+    "manifest",
+    "The tensors of a checkpoint as stored.",
+    ("model", "step", "tensor"),
+    (
+        MODEL,
+        STEP,
+        Column("tensor", TEXT, "name of the tensor"),
+        Column("shape", TEXT, "shape, as JSON"),
+        Column("dtype", TEXT, "type of the stored numbers"),
+        Column("elements", INTEGER, "number of elements"),
+        Column("sha256", TEXT, "digest of the tensor's bytes"),
+        Column("finite", FLAG, "whether every element is finite"),
+    ),
+)
+
+LOSSES = Table(
+    "losses",
+    "Loss of every sampling and evaluation block at the checkpoint itself: the paired baseline of all that follows.",
+    ("model", "step", "split", "block"),
+    (
+        MODEL,
+        STEP,
+        Column("split", TEXT, "sampling or evaluation"),
+        Column("block", INTEGER, "index of the block in its split"),
+        Column("loss", NUMBER, "mean next-token cross-entropy of the block", "nats a token"),
+    ),
+)
+
+CHECKPOINTS = Table(
+    "checkpoints",
+    "Every checkpoint of the study.",
+    ("model", "step"),
+    (
+        MODEL,
+        STEP,
+        Column("parameters", INTEGER, "number of weights"),
+        Column("dtype", TEXT, "type of the stored weights"),
+        Column("sha256", TEXT, "digest over the digests of all tensors"),
+        Column("finite", FLAG, "whether every weight is finite"),
+        Column("loss", NUMBER, "mean loss of the evaluation blocks", "nats a token"),
+        Column("loss_se", NUMBER, "standard error of the loss over blocks", "nats a token"),
+        Column("sampling_loss", NUMBER, "mean loss of the sampling blocks, L_n(w*)", "nats a token"),
+        Column("norm", NUMBER, "Euclidean norm of all weights"),
+    ),
+)
+
+DRAWS = Table(
+    "draws",
+    "Every recorded step of the chains, burn-in included.",
+    ("model", "step", "kind", "chain", "draw"),
+    (
+        MODEL,
+        STEP,
+        Column("kind", TEXT, "posterior, or control (n_beta = 0: localisation noise alone)"),
+        Column("chain", INTEGER, "number of the chain"),
+        Column("draw", INTEGER, "index of the recorded step, negative in burn-in"),
+        Column("loss", NUMBER, "loss of the step's minibatch at the weights before the step", "nats a token"),
+        Column("baseline", NUMBER, "loss of the same minibatch at w*", "nats a token"),
+        Column("distance", NUMBER, "Euclidean distance from w*"),
+    ),
+)
+
+LLC = Table(
+    "llc",
+    "The local learning coefficient of every checkpoint, with its control and diagnostics.",
+    ("model", "step"),
+    (
+        MODEL,
+        STEP,
+        Column("llc", NUMBER, "lambda_hat = n_beta (E[L_n(w)] - L_n(w*)), paired on the minibatches"),
+        Column("llc_se", NUMBER, "standard error, from autocorrelation within and spread between chains"),
+        Column("r_hat", NUMBER, "rank-normalised split R-hat over the chains"),
+        Column("ess", NUMBER, "bulk effective sample size over all chains", "draws"),
+        Column(
+            "drift", NUMBER, "second half minus first half of the draws, over the standard error of that difference"
+        ),
+        Column("spike", NUMBER, "largest draw's distance from the median, over the standard deviation of the draws"),
+        Column("negative", NUMBER, "fraction of draws below the baseline"),
+        Column("distance", NUMBER, "root mean square distance from w*"),
+        Column(
+            "control", NUMBER, "n_beta times the excess loss of the control chains (n_beta = 0), comparable with llc"
+        ),
+        Column("control_se", NUMBER, "standard error of the control"),
+        Column("llc_minus_control", NUMBER, "llc without localisation noise"),
+        Column("loss", NUMBER, "L_n(w*) over the sampling blocks", "nats a token"),
+        Column("status", TEXT, "ok, or why the estimate is not to be trusted"),
+        Column("reason", TEXT, "the figure that decided the status"),
+        Column("lr", NUMBER, "learning rate of the sampler"),
+        Column("n_beta", NUMBER, "inverse temperature times sample size"),
+        Column("gamma", NUMBER, "strength of the localisation"),
+        Column("chains", INTEGER, "number of chains"),
+        Column("draws", INTEGER, "draws a chain after burn-in"),
+        Column("burn_in", INTEGER, "steps left out at the start of a chain"),
+    ),
+)
+
+CURVES = Table(
+    "curves",
+    "Delta loss of every scheme at the levels that were evaluated.",
+    ("model", "step", "scheme", "variant", "seed", "level"),
+    (
+        MODEL,
+        STEP,
+        SCHEME,
+        VARIANT,
+        Column("seed", INTEGER, "seed of the scheme"),
+        Column("level", NUMBER, "level of the scheme"),
+        Column("coordinate", NUMBER, "the level as drawn and interpolated, in its unit"),
+        Column("unit", TEXT, "unit of the coordinate"),
+        Column("delta_loss", NUMBER, "rise of the loss on the evaluation blocks", "nats a token"),
+        Column("delta_loss_se", NUMBER, "its standard error, paired over blocks", "nats a token"),
+        Column("tuned", NUMBER, "chosen value of the scheme's tuned parameter; empty where there is none"),
+        Column("bits_per_parameter", NUMBER, "size of the whole model over its parameters", "bits"),
+        Column("evaluations", INTEGER, "passes over the evaluation blocks"),
+    ),
+)
+
+CRITICAL = Table(
+    "critical",
+    "Where delta loss crosses each tolerance.",
+    ("model", "step", "scheme", "variant", "epsilon"),
+    (
+        MODEL,
+        STEP,
+        SCHEME,
+        VARIANT,
+        EPSILON,
+        Column("level", NUMBER, "critical level in the scheme's coordinate; empty where there is no crossing"),
+        Column("level_se", NUMBER, "its standard error"),
+        Column("unit", TEXT, "unit of the level"),
+        Column("status", TEXT, "ok, not monotone, all below, all above"),
+        Column("bits_per_parameter", NUMBER, "size of the model at the critical level, over its parameters", "bits"),
+        Column("evaluations", INTEGER, "passes over the evaluation blocks"),
+    ),
+)
+
+REGRESSIONS = Table(
+    "regressions",
+    "Critical level on LLC by ordinary least squares, a line a model, over the config's window and over all checkpoints.",
+    ("model", "scheme", "variant", "epsilon", "window"),
+    (
+        MODEL,
+        SCHEME,
+        VARIANT,
+        EPSILON,
+        Column("window", TEXT, "config, or all"),
+        Column("first", INTEGER, "first step of the window", "steps"),
+        Column("last", INTEGER, "last step of the window", "steps"),
+        Column("headline", FLAG, "whether this is the study's headline: its scheme, variant, tolerance and window"),
+        Column("n", INTEGER, "checkpoints in the fit"),
+        Column(
+            "excluded",
+            INTEGER,
+            "checkpoints of the window left out: no crossing, or an LLC whose status is not admitted",
+        ),
+        Column("slope", NUMBER, "rise of the critical level a unit of LLC"),
+        Column("slope_low", NUMBER, "lower end of the slope's 95 % confidence interval"),
+        Column("slope_high", NUMBER, "upper end of the slope's 95 % confidence interval"),
+        Column("intercept", NUMBER, "critical level at LLC 0"),
+        Column("r2", NUMBER, "coefficient of determination on the LLC"),
+        Column("spearman", NUMBER, "Spearman's rank correlation of critical level and LLC"),
+        Column("spearman_p", NUMBER, "its two-sided p value"),
+        Column("control_r2", NUMBER, "coefficient of determination on the control alone"),
+        Column("loss_r2", NUMBER, "coefficient of determination on the training loss alone"),
+        Column(
+            "partial_r2_given_control", NUMBER, "share of what the control leaves unexplained that the LLC explains"
+        ),
+        Column("partial_r2_given_loss", NUMBER, "share of what the loss leaves unexplained that the LLC explains"),
+    ),
+)
+
+STUDY = (CORPUS, TRAINING, MANIFEST, LOSSES, CHECKPOINTS, DRAWS, LLC, CURVES, CRITICAL, REGRESSIONS)
