@@ -1,0 +1,77 @@
+"""From draws to the local learning coefficient: the estimate, its error, its control, and whether to trust it."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from smdl.llc.chains import CONTROL, POSTERIOR
+from smdl.llc.diagnostics import Diagnostics, diagnose
+
+OK = "ok"
+
+
+@dataclass(frozen=True)
+class Gates:
+    """Thresholds beyond which an estimate is not admitted; units as in the table ``llc``."""
+
+    max_excess: float
+    max_r_hat: float
+    max_drift: float
+    max_relative_se: float
+
+
+def estimate(draws: pd.DataFrame, n_beta: float, gates: Gates) -> dict[str, Any]:
+    """lambda_hat = n_beta (E[L_n(w)] - L_n(w*)) of one checkpoint with its control, diagnostics and status.
+
+    ``draws`` are its rows of the table ``draws``. The expectation is over all chains after burn-in, each draw paired
+    with the loss of its own minibatch at w* (Lau et al., arXiv:2308.12108, equation 14, with a paired baseline).
+    """
+    kept = draws[draws["draw"] >= 0]
+    excess = excess_losses(kept, POSTERIOR)
+    found = diagnose(excess)
+    llc = n_beta * excess.mean()
+    control, control_se = _control(kept, n_beta)
+    status, reason = judge(llc, n_beta * found.se, excess, found, gates)
+    return {
+        "llc": llc,
+        "llc_se": n_beta * found.se,
+        "r_hat": found.r_hat,
+        "ess": found.ess,
+        "drift": found.drift,
+        "spike": found.spike,
+        "negative": found.negative,
+        "distance": float(np.sqrt((kept.loc[kept["kind"] == POSTERIOR, "distance"] ** 2).mean())),
+        "control": control,
+        "control_se": control_se,
+        "llc_minus_control": llc - control,
+        "status": status,
+        "reason": reason,
+    }
+
+
+def excess_losses(draws: pd.DataFrame, kind: str) -> np.ndarray:
+    """Loss minus paired baseline (nats) of the chains of one kind, shape (chains, draws)."""
+    rows = draws[draws["kind"] == kind]
+    table = rows.assign(excess=rows["loss"] - rows["baseline"]).pivot(index="chain", columns="draw", values="excess")
+    return table.to_numpy()
+
+
+def judge(llc: float, se: float, excess: np.ndarray, found: Diagnostics, gates: Gates) -> tuple[str, str]:
+    """Status and the figure that decided it; the gravest fault is named."""
+    faults = (
+        ("diverged", excess.max() > gates.max_excess, f"a draw lies {excess.max():.3g} nats above the baseline"),
+        ("negative", llc < 0, f"llc {llc:.3g}: the chain found lower losses than w* has"),
+        ("not mixed", found.r_hat > gates.max_r_hat, f"R-hat {found.r_hat:.3f} above {gates.max_r_hat:g}"),
+        ("drifting", abs(found.drift) > gates.max_drift, f"drift {found.drift:.2f} beyond {gates.max_drift:g}"),
+        ("too noisy", se > gates.max_relative_se * abs(llc), f"standard error {se:.3g} of {llc:.3g}"),
+    )
+    return next(((status, reason) for status, failed, reason in faults if failed), (OK, ""))
+
+
+def _control(draws: pd.DataFrame, n_beta: float) -> tuple[float, float]:
+    if not (draws["kind"] == CONTROL).any():
+        return np.nan, np.nan
+    excess = excess_losses(draws, CONTROL)
+    return n_beta * excess.mean(), n_beta * diagnose(excess).se
