@@ -1,4 +1,4 @@
-"""Convergence of the chains, by the standard statistics of Markov chain Monte Carlo (Vehtari et al., arXiv:1903.08008)."""
+"""Convergence of the chains, by the standard statistics of Markov chain Monte Carlo (Vehtari, arXiv:1903.08008)."""
 
 from dataclasses import dataclass
 

@@ -170,7 +170,7 @@ CRITICAL = Table(
 
 REGRESSIONS = Table(
     "regressions",
-    "Critical level on LLC by ordinary least squares, a line a model, over the config's window and over all checkpoints.",
+    "Critical level on LLC by least squares, a line a model, over the config's window and over all checkpoints.",
     ("model", "scheme", "variant", "epsilon", "window"),
     (
         MODEL,
