@@ -12,6 +12,7 @@ import numpy as np
 
 from smdl.errors import StudyError
 from smdl.files import replacing
+from smdl.tables import read_table
 
 SPLITS = ("sampling", "evaluation", "calibration", "training")
 BYTES = 256
@@ -19,14 +20,19 @@ BYTES = 256
 
 @dataclass(frozen=True)
 class Split:
-    """Where a split's blocks lie in the file."""
+    """Where a split's blocks lie in the file, and what they are."""
 
     name: str
     first: int
     blocks: int
+    context: int
+    vocabulary: int
+    sha256: str
 
 
-def cut(tokens: np.ndarray, context: int, counts: dict[str, int], seed: int) -> tuple[np.ndarray, list[Split]]:
+def cut(
+    tokens: np.ndarray, vocabulary: int, context: int, counts: dict[str, int], seed: int
+) -> tuple[np.ndarray, list[Split]]:
     """Cut ``tokens`` into blocks of ``context``, shuffle them by ``seed`` and deal them to the splits in order.
 
     ``counts`` gives the blocks of every split but training, which gets the rest. Returns the blocks, shape
@@ -44,7 +50,8 @@ def cut(tokens: np.ndarray, context: int, counts: dict[str, int], seed: int) -> 
     splits, first = [], 0
     for name in SPLITS:
         size = counts.get(name, total - wanted)
-        splits.append(Split(name, first, size))
+        digest = hashlib.sha256(np.ascontiguousarray(blocks[first : first + size])).hexdigest()
+        splits.append(Split(name, first, size, context, vocabulary, digest))
         first += size
     return blocks, splits
 
@@ -55,20 +62,44 @@ def save_blocks(path: str | Path, blocks: np.ndarray) -> None:
         np.save(file, blocks)
 
 
+def read_splits(path: str | Path) -> list[Split]:
+    """The splits that the table ``corpus`` lists."""
+    rows = read_table(path).rename(columns={"split": "name"})
+    return [Split(**row) for row in rows.to_dict("records")]
+
+
 def load_split(path: str | Path, splits: list[Split], name: str) -> np.ndarray:
     """The memory-mapped blocks of one split, shape (blocks, context)."""
     split = next(s for s in splits if s.name == name)
     return np.load(path, mmap_mode="r")[split.first : split.first + split.blocks]
 
 
-def sha256(blocks: np.ndarray) -> str:
-    """The digest of a split's tokens."""
-    return hashlib.sha256(np.ascontiguousarray(blocks)).hexdigest()
+def read_tokens(corpus: dict[str, str]) -> tuple[np.ndarray, int]:
+    """The tokens of the corpus that the config's section ``corpus`` names, and the size of the vocabulary."""
+    text = package_text(corpus["name"]) if corpus["source"] == "package" else folder_text(corpus["path"])
+    return (byte_tokens(text), BYTES) if corpus["tokenizer"] == "bytes" else tokenized(text, corpus["tokenizer"])
+
+
+def folder_text(folder: str | Path) -> str:
+    """All .txt files of a folder in the order of their names; raises StudyError where there is none."""
+    files = sorted(Path(folder).glob("*.txt"))
+    if not files:
+        raise StudyError(f"corpus.path: {folder} holds no .txt file")
+    return "\n".join(file.read_text("utf-8") for file in files)
 
 
 def byte_tokens(text: str) -> np.ndarray:
     """UTF-8 bytes as tokens, vocabulary 256; shape (bytes,), uint16."""
     return np.frombuffer(text.encode(), dtype=np.uint8).astype(np.uint16)
+
+
+def tokenized(text: str, tokenizer_file: str | Path) -> tuple[np.ndarray, int]:
+    """Tokens by a tokenizer.json, line by line so that memory stays bounded, and the size of its vocabulary."""
+    from tokenizers import Tokenizer
+
+    tokenizer = Tokenizer.from_file(str(tokenizer_file))
+    lines = tokenizer.encode_batch(text.splitlines(keepends=True), add_special_tokens=False)
+    return np.concatenate([np.array(line.ids, dtype=np.uint32) for line in lines]), tokenizer.get_vocab_size()
 
 
 def package_text(name: str) -> str:

@@ -90,7 +90,7 @@ def stored_tensors(folder: str | Path) -> Iterator[tuple[str, Tensor]]:
 
 
 def tensor_manifest(folder: str | Path) -> list[dict[str, Any]]:
-    """A row for every tensor of a checkpoint: name, shape, dtype, sha256 of its bytes, whether all of it is finite."""
+    """A row for every tensor of a checkpoint: name, shape, dtype, sha256 of its bytes, finite or not, norm."""
     return [
         {
             "tensor": name,
@@ -98,7 +98,8 @@ def tensor_manifest(folder: str | Path) -> list[dict[str, Any]]:
             "dtype": str(tensor.dtype).removeprefix("torch."),
             "elements": tensor.numel(),
             "sha256": hashlib.sha256(tensor.contiguous().view(torch.uint8).numpy()).hexdigest(),
-            "finite": bool(torch.isfinite(tensor).all()) if tensor.is_floating_point() else True,
+            "finite": bool(torch.isfinite(tensor).all()),
+            "norm": torch.linalg.vector_norm(tensor.double()).item(),
         }
         for name, tensor in stored_tensors(folder)
     ]

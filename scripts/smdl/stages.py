@@ -1,11 +1,19 @@
 """The version of every stage whose numbers cost time.
 
 Snakemake does not see edits of imported modules. So each expensive rule carries its stage's version as a parameter:
-raise it when the numbers change, and only what depends on them runs again. tests/test_stages.py compares the code of
-every stage with tests/stages.json and fails when it changed while the version stayed.
+raise it when the numbers change, and only what depends on them runs again. tests/test_stages.py compares the code that
+each stage's script reaches with tests/stages.json, and fails when it changed while the version stayed.
 """
 
-STAGES: dict[str, int] = {}
+STAGES = {
+    "corpus": 1,
+    "train": 1,
+    "reference": 1,
+    "llc": 1,
+    "compress": 1,
+    "gather": 1,
+    "figures": 1,
+}
 
 
 def stage_version(stage: str) -> int:

@@ -12,8 +12,8 @@ from tqdm import tqdm
 from smdl.errors import StudyError
 from smdl.llc.sampler import Loss, SamplerSettings, Walker
 from smdl.llc.state import StateStore
+from smdl.tables.study import CONTROL, POSTERIOR
 
-POSTERIOR, CONTROL = "posterior", "control"
 WARNING_SIGNALS = (signal.SIGTERM, signal.SIGUSR1)
 
 

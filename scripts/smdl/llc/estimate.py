@@ -6,8 +6,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from smdl.llc.chains import CONTROL, POSTERIOR
 from smdl.llc.diagnostics import Diagnostics, diagnose
+from smdl.tables.study import CONTROL, POSTERIOR
 
 OK = "ok"
 

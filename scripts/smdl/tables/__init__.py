@@ -3,6 +3,7 @@
 The schemas themselves are in the modules of this package, one theme each.
 """
 
+import hashlib
 import json
 from dataclasses import dataclass
 from pathlib import Path
@@ -84,11 +85,17 @@ def read_table(path: str | Path) -> pd.DataFrame:
     return pq.read_table(path).to_pandas()
 
 
-def read_tables(paths: list[str]) -> pd.DataFrame:
-    """The rows of several Parquet files of one schema, in the order given."""
+def read_tables(paths: str | list[str]) -> pd.DataFrame:
+    """The rows of one or several Parquet files of one schema, in the order given."""
+    paths = [paths] if isinstance(paths, str) else paths
     return pa.concat_tables([pq.read_table(path).replace_schema_metadata(None) for path in paths]).to_pandas()
 
 
 def read_provenance(path: str | Path) -> dict[str, Any]:
     """What a Parquet file says of its making."""
     return json.loads(pq.read_schema(path).metadata[PROVENANCE_KEY])
+
+
+def digest_of(*parts: Any) -> str:
+    """A digest of JSON-like values in which the order of keys does not count."""
+    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()

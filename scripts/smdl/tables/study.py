@@ -1,11 +1,15 @@
 """The tables of a study, from token blocks to regressions."""
 
-from smdl.tables import FLAG, INTEGER, NUMBER, TEXT, Column, Table
+import numpy as np
+import pandas as pd
+
+from smdl.tables import FLAG, INTEGER, NUMBER, TEXT, Column, Table, digest_of
 
 MODEL = Column("model", TEXT, "name of the model in the config")
 STEP = Column("step", INTEGER, "training step of the checkpoint", "steps")
 SCHEME = Column("scheme", TEXT, "compression scheme")
 VARIANT = Column("variant", TEXT, "variant of the scheme, as named in the config")
+POSTERIOR, CONTROL = "posterior", "control"
 EPSILON = Column("epsilon", NUMBER, "tolerance: the rise of the loss that counts as critical", "nats")
 
 CORPUS = Table(
@@ -44,6 +48,7 @@ MANIFEST = Table(
         Column("elements", INTEGER, "number of elements"),
         Column("sha256", TEXT, "digest of the tensor's bytes"),
         Column("finite", FLAG, "whether every element is finite"),
+        Column("norm", NUMBER, "Euclidean norm"),
     ),
 )
 
@@ -204,3 +209,13 @@ REGRESSIONS = Table(
 )
 
 STUDY = (CORPUS, TRAINING, MANIFEST, LOSSES, CHECKPOINTS, DRAWS, LLC, CURVES, CRITICAL, REGRESSIONS)
+
+
+def weights_digest(manifest: pd.DataFrame) -> str:
+    """One digest for all weights of a checkpoint, from its rows of the table ``manifest``."""
+    return digest_of(sorted(zip(manifest["tensor"], manifest["sha256"], strict=True)))
+
+
+def losses_of_split(losses: pd.DataFrame, split: str) -> np.ndarray:
+    """Losses (nats) of a split's blocks in their order, shape (blocks,), from the table ``losses``."""
+    return losses.loc[losses["split"] == split].sort_values("block")["loss"].to_numpy()

@@ -1,0 +1,42 @@
+"""smdl: how far a language model compresses, and whether its local learning coefficient foretells it.
+
+snakemake --profile profiles/slurm                                   the study of config.yaml, on a cluster
+snakemake --profile profiles/local --configfile config.mini.yaml     the mini study, on this machine
+"""
+
+from snakemake.utils import min_version
+
+min_version("9.20")
+
+
+if not workflow.config_settings.configfiles:
+
+    configfile: "config.yaml"
+
+
+include: "rules/common.smk"
+
+
+pathvars:
+    results=f"results/{config['study']}",
+    logs=f"results/{config['study']}/logs",
+
+
+localrules:
+    all,
+
+
+rule all:
+    default_target: True
+    input:
+        "<results>/config.yaml",
+        collect("<results>/tables/{table}.{format}", table=TABLES, format=["parquet", "csv"]),
+        collect("<results>/figures/{figure}.{format}", figure=FIGURES, format=["svg", "png"]),
+
+
+include: "rules/models.smk"
+include: "rules/corpus.smk"
+include: "rules/llc.smk"
+include: "rules/compression.smk"
+include: "rules/tables.smk"
+include: "rules/figures.smk"

@@ -1,0 +1,61 @@
+"""The figures of the study, each from finished tables."""
+
+
+rule figure:
+    log:
+        "<logs>/figure.log",
+    conda:
+        "../envs/analysis.yaml"
+    params:
+        version=stage_version("figures"),
+        settings=canonical(
+            {
+                "headline": config["compression"]["headline"],
+                "windows": {model: its["window"] for model, its in MODELS.items()},
+                "admit": config["regression"]["admit"],
+            }
+        ),
+    script:
+        "../scripts/figure.py"
+
+
+use rule figure as delta_loss with:
+    input:
+        curves="<results>/tables/curves.parquet",
+        critical="<results>/tables/critical.parquet",
+    output:
+        **drawn("delta_loss"),
+    log:
+        "<logs>/figures/delta_loss.log",
+
+
+use rule figure as critical_bits with:
+    input:
+        llc="<results>/tables/llc.parquet",
+        critical="<results>/tables/critical.parquet",
+        regressions="<results>/tables/regressions.parquet",
+    output:
+        **drawn("critical_bits"),
+    log:
+        "<logs>/figures/critical_bits.log",
+
+
+use rule figure as training with:
+    input:
+        checkpoints="<results>/tables/checkpoints.parquet",
+        llc="<results>/tables/llc.parquet",
+    output:
+        **drawn("training"),
+    log:
+        "<logs>/figures/training.log",
+
+
+use rule figure as traces with:
+    input:
+        draws=of_checkpoints(
+            "<results>/draws/{model}/step{step}/block{block}.parquet", block=BLOCKS
+        ),
+    output:
+        **drawn("traces"),
+    log:
+        "<logs>/figures/traces.log",

@@ -1,0 +1,112 @@
+"""Gathering: the tables of the study, as Parquet for programs and as CSV for people."""
+
+
+localrules:
+    settings,
+
+
+rule settings:
+    """Write the config as it was understood, defaults included."""
+    output:
+        "<results>/config.yaml",
+    log:
+        "<logs>/settings.log",
+    conda:
+        "../envs/analysis.yaml"
+    params:
+        settings=lambda wc: canonical(config),
+    script:
+        "../scripts/settings.py"
+
+
+rule checkpoints:
+    """One row a checkpoint: its digest, size and loss."""
+    input:
+        manifests=of_checkpoints("<results>/reference/{model}/step{step}/manifest.parquet"),
+        losses=of_checkpoints("<results>/reference/{model}/step{step}/losses.parquet"),
+    output:
+        table="<results>/tables/checkpoints.parquet",
+        csv="<results>/tables/checkpoints.csv",
+    log:
+        "<logs>/tables/checkpoints.log",
+    conda:
+        "../envs/analysis.yaml"
+    params:
+        version=stage_version("gather"),
+    script:
+        "../scripts/checkpoints.py"
+
+
+rule llc:
+    """One row a checkpoint: the LLC with its error, control, diagnostics and status."""
+    input:
+        draws=of_checkpoints(
+            "<results>/draws/{model}/step{step}/block{block}.parquet", block=BLOCKS
+        ),
+        checkpoints="<results>/tables/checkpoints.parquet",
+    output:
+        table="<results>/tables/llc.parquet",
+        csv="<results>/tables/llc.csv",
+    log:
+        "<logs>/tables/llc.log",
+    conda:
+        "../envs/analysis.yaml"
+    params:
+        version=stage_version("gather"),
+        settings=canonical(
+            {
+                "gates": config["llc"]["gates"],
+                "sampler": {model: sampler_settings(model) for model in MODELS},
+            }
+        ),
+    script:
+        "../scripts/llc.py"
+
+
+rule compression_tables:
+    """All curves and all critical levels."""
+    input:
+        curves=of_checkpoints(
+            "<results>/compression/{scheme}/{model}/step{step}/curves.parquet", scheme=SCHEMES
+        ),
+        critical=of_checkpoints(
+            "<results>/compression/{scheme}/{model}/step{step}/critical.parquet", scheme=SCHEMES
+        ),
+    output:
+        curves="<results>/tables/curves.parquet",
+        curves_csv="<results>/tables/curves.csv",
+        critical="<results>/tables/critical.parquet",
+        critical_csv="<results>/tables/critical.csv",
+    log:
+        "<logs>/tables/compression.log",
+    conda:
+        "../envs/analysis.yaml"
+    params:
+        version=stage_version("gather"),
+    script:
+        "../scripts/compression_tables.py"
+
+
+rule regressions:
+    """Critical level on LLC, a line a model, over the config's window and over all checkpoints."""
+    input:
+        llc="<results>/tables/llc.parquet",
+        critical="<results>/tables/critical.parquet",
+    output:
+        table="<results>/tables/regressions.parquet",
+        csv="<results>/tables/regressions.csv",
+    log:
+        "<logs>/tables/regressions.log",
+    conda:
+        "../envs/analysis.yaml"
+    params:
+        version=stage_version("gather"),
+        settings=canonical(
+            {
+                "windows": {model: its["window"] for model, its in MODELS.items()},
+                "headline": config["compression"]["headline"],
+                "admit": config["regression"]["admit"],
+            }
+        ),
+    script:
+        "../scripts/regressions.py"

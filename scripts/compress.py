@@ -1,0 +1,22 @@
+"""Rules quantize, ...: delta loss of one scheme's variants at their levels, and the critical levels."""
+
+from smdl.job import job
+
+with job(snakemake) as this:
+    from smdl.compression.sweep import sweep
+    from smdl.corpus import load_split, read_splits
+    from smdl.models import load
+    from smdl.tables import read_table
+    from smdl.tables.study import CRITICAL, CURVES, losses_of_split
+
+    splits = read_splits(snakemake.input.splits)
+    curves, critical = sweep(
+        load(snakemake.params.folder, snakemake.params.dtype),
+        load_split(snakemake.input.blocks, splits, "evaluation"),
+        losses_of_split(read_table(snakemake.input.losses), "evaluation"),
+        snakemake.rule,
+        this.settings,
+    )
+    here = {"model": snakemake.wildcards.model, "step": int(snakemake.wildcards.step), "scheme": snakemake.rule}
+    this.write(snakemake.output.curves, CURVES, curves.assign(**here))
+    this.write(snakemake.output.critical, CRITICAL, critical.assign(**here))

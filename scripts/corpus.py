@@ -1,0 +1,13 @@
+"""Rule corpus: tokenise the text, cut it into blocks and deal them to the splits."""
+
+from smdl.job import job
+
+with job(snakemake) as this:
+    from smdl.corpus import cut, read_tokens, save_blocks, split_rows
+    from smdl.tables.study import CORPUS
+
+    corpus = this.settings
+    tokens, vocabulary = read_tokens(corpus)
+    blocks, splits = cut(tokens, corpus["context"], corpus["blocks"], this.seed)
+    save_blocks(snakemake.output.blocks, blocks)
+    this.write(snakemake.output.splits, CORPUS, split_rows(blocks, splits, vocabulary))

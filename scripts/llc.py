@@ -1,0 +1,17 @@
+"""Rule llc: one row a checkpoint, the LLC with its error, control, diagnostics and status."""
+
+from smdl.job import job
+
+with job(snakemake) as this:
+    from smdl.gather import llc
+    from smdl.llc.estimate import Gates
+    from smdl.tables import read_table, read_tables
+    from smdl.tables.study import LLC
+
+    rows = llc(
+        read_tables(snakemake.input.draws),
+        read_table(snakemake.input.checkpoints),
+        this.settings["sampler"],
+        Gates(**this.settings["gates"]),
+    )
+    this.write_with_csv(snakemake.output.table, snakemake.output.csv, LLC, rows)

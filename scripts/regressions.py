@@ -1,0 +1,11 @@
+"""Rule regressions: critical level on LLC, a line a model, over the config's window and over all checkpoints."""
+
+from smdl.job import job
+
+with job(snakemake) as this:
+    from smdl.regression import regressions
+    from smdl.tables import read_table
+    from smdl.tables.study import REGRESSIONS
+
+    rows = regressions(read_table(snakemake.input.critical), read_table(snakemake.input.llc), **this.settings)
+    this.write_with_csv(snakemake.output.table, snakemake.output.csv, REGRESSIONS, rows)

@@ -1,0 +1,202 @@
+"""The configuration: its schema, its defaults, and the checks that reach across keys.
+
+Every problem is found at once and told in one line: the key, the value, and what would be right.
+"""
+
+import difflib
+import math
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import yaml
+from jsonschema import Draft202012Validator
+from jsonschema.exceptions import ValidationError
+
+from smdl.errors import StudyError
+
+SCHEMA = yaml.safe_load((Path(__file__).parent / "config.schema.yaml").read_text())
+
+# EleutherAI/pythia, README: 154 checkpoints a model.
+PYTHIA_STEPS = {0, *(2**i for i in range(10)), *range(1000, 143001, 1000)}
+
+KEYS_OF_SOURCE = {"hub": {"repo"}, "local": {"path"}, "train": {"architecture", "training"}}
+
+
+def validated(raw: dict[str, Any]) -> dict[str, Any]:
+    """The configuration with numbers converted and defaults filled in.
+
+    Raises StudyError, a line a problem, where anything is wrong with it.
+    """
+    config = _prepared(raw, SCHEMA)
+    errors = sorted(Draft202012Validator(SCHEMA).iter_errors(config), key=lambda error: [str(p) for p in error.path])
+    problems = [line for error in errors for line in _explain(error)]
+    if not problems:
+        problems = list(_cross_checks(config))
+    if problems:
+        raise StudyError("\n".join(["the configuration is not right:", *(f"  {line}" for line in problems)]))
+    return config
+
+
+def _prepared(value: Any, schema: dict[str, Any]) -> Any:
+    """A copy of ``value`` with defaults filled in, and with the numbers that YAML reads as text (1e-4) converted."""
+    if isinstance(value, dict):
+        known = schema.get("properties", {})
+        other = schema.get("additionalProperties")
+        other = other if isinstance(other, dict) else {}
+        defaults = {key: sub["default"] for key, sub in known.items() if "default" in sub and key not in value}
+        return {key: _prepared(item, known.get(key, other)) for key, item in {**value, **defaults}.items()}
+    if isinstance(value, list):
+        return [_prepared(item, schema.get("items", {})) for item in value]
+    if schema.get("type") in ("number", "integer"):
+        return _number(value, schema["type"])
+    return value
+
+
+def _number(value: Any, kind: str) -> Any:
+    """4.0 where an integer is needed becomes 4, "1e-4" becomes 0.0001; anything else stays for the schema to judge."""
+    if isinstance(value, str):
+        try:
+            value = float(value)
+        except ValueError:
+            return value
+    if kind == "integer" and isinstance(value, float) and math.isfinite(value) and value.is_integer():
+        return int(value)
+    return value
+
+
+def _explain(error: ValidationError) -> Iterator[str]:
+    """One line a problem of a schema error."""
+    key = ".".join(str(part) for part in error.path) or "config"
+    about = error.schema.get("description", "")
+    about = f" ({about})" if about else ""
+    wanted, value = error.validator_value, error.instance
+    match error.validator:
+        case "additionalProperties":
+            known = sorted(error.schema["properties"])
+            for name in sorted(set(value) - set(known), key=str):
+                near = difflib.get_close_matches(str(name), known, n=1)
+                hint = f"did you mean {near[0]}?" if near else f"known here: {', '.join(known)}"
+                yield f"{key}: unknown key {name!r}; {hint}"
+        case "required":
+            missing = error.message.split("'")[1]
+            yield f"{key}: the key {missing!r} is missing{_describe(error.schema['properties'].get(missing, {}))}"
+        case "type":
+            yield f"{key}: {value!r} is not of type {wanted}{about}"
+        case "enum":
+            yield f"{key}: {value!r} is not one of {', '.join(map(str, wanted))}{about}"
+        case "minimum":
+            yield f"{key}: {value!r} is too small; at least {wanted}{about}"
+        case "exclusiveMinimum":
+            yield f"{key}: {value!r} is too small; more than {wanted}{about}"
+        case "exclusiveMaximum":
+            yield f"{key}: {value!r} is too large; less than {wanted}{about}"
+        case "minItems" | "minProperties":
+            yield f"{key}: has {len(value)} entries; at least {wanted}{about}"
+        case "maxItems":
+            yield f"{key}: has {len(value)} entries; at most {wanted}{about}"
+        case "uniqueItems":
+            yield f"{key}: an entry stands twice in {value!r}"
+        case "pattern":
+            yield f"{key}: {value!r} does not have the form {wanted}{about}"
+        case _:
+            yield f"{key}: {error.message}"
+
+
+def _describe(schema: dict[str, Any]) -> str:
+    return f" ({schema['description']})" if "description" in schema else ""
+
+
+def _cross_checks(config: dict[str, Any]) -> Iterator[str]:
+    """Problems that no single key shows; the config has passed the schema."""
+    yield from _check_corpus(config["corpus"])
+    for name, model in config["models"].items():
+        yield from _check_source(f"models.{name}", model)
+        yield from _check_steps(f"models.{name}", model)
+        yield from _check_context(f"models.{name}", model, config["corpus"])
+        yield from _check_sampler(f"models.{name}", {**config["llc"], **model.get("llc", {})}, config["corpus"])
+    yield from _check_headline(config["compression"])
+
+
+def _check_corpus(corpus: dict[str, Any]) -> Iterator[str]:
+    needed = {"package": "name", "local": "path"}[corpus["source"]]
+    if needed not in corpus:
+        yield f"corpus: the key {needed!r} is missing; source {corpus['source']} needs it"
+    if "path" in corpus and not Path(corpus["path"]).is_dir():
+        yield f"corpus.path: {corpus['path']!r} is not a folder"
+    if corpus["tokenizer"] != "bytes" and not Path(corpus["tokenizer"]).is_file():
+        yield f"corpus.tokenizer: {corpus['tokenizer']!r} is neither bytes nor a tokenizer.json file"
+
+
+def _check_source(key: str, model: dict[str, Any]) -> Iterator[str]:
+    source = model["source"]
+    for name in sorted(KEYS_OF_SOURCE[source] - set(model)):
+        yield f"{key}: the key {name!r} is missing; source {source} needs it"
+    for other, names in KEYS_OF_SOURCE.items():
+        for name in sorted(names & set(model)):
+            if other != source:
+                yield f"{key}.{name}: belongs to source {other}, but the source is {source}"
+    if source == "train" and "architecture" in model:
+        shape = model["architecture"]
+        if shape["hidden"] % shape["heads"]:
+            yield f"{key}.architecture.heads: {shape['heads']} does not divide hidden, {shape['hidden']}"
+
+
+def _check_steps(key: str, model: dict[str, Any]) -> Iterator[str]:
+    steps, (first, last) = model["steps"], model["window"]
+    for step in steps:
+        if not _has_step(model, step):
+            yield f"{key}.steps: the model has no checkpoint of step {step}{_known_steps(model)}"
+    inside = [step for step in steps if first <= step <= last]
+    if len(inside) < 3:
+        yield f"{key}.window: [{first}, {last}] holds {len(inside)} of the model's steps; a regression needs 3"
+
+
+def _has_step(model: dict[str, Any], step: int) -> bool:
+    match model["source"]:
+        case "hub":
+            return not model.get("repo", "").startswith("EleutherAI/pythia") or step in PYTHIA_STEPS
+        case "local":
+            return "path" not in model or Path(model["path"].format(step=step)).is_dir()
+        case _:
+            return "training" not in model or step <= model["training"]["steps"]
+
+
+def _known_steps(model: dict[str, Any]) -> str:
+    match model["source"]:
+        case "hub":
+            return "; Pythia has 0, powers of 2 up to 512, and every 1000 up to 143000"
+        case "local":
+            return f"; there is no folder {model['path']}"
+        case _:
+            return f"; its training ends at step {model['training']['steps']}"
+
+
+def _check_context(key: str, model: dict[str, Any], corpus: dict[str, Any]) -> Iterator[str]:
+    if "context" in model and corpus["context"] > model["context"]:
+        yield f"corpus.context: {corpus['context']} tokens are more than {key}.context, {model['context']}"
+
+
+def _check_sampler(key: str, llc: dict[str, Any], corpus: dict[str, Any]) -> Iterator[str]:
+    if corpus["blocks"]["sampling"] < llc["batch_size"]:
+        yield (
+            f"corpus.blocks.sampling: {corpus['blocks']['sampling']} blocks are fewer than"
+            f" a minibatch of {key}, {llc['batch_size']}"
+        )
+    stability = llc["lr"] * llc["gamma"] / (2 * llc["eps_rms"])
+    if stability >= 2:
+        yield (
+            f"{key}: lr gamma / (2 eps_rms) is {stability:.3g}, and the localisation is stable below 2 only:"
+            f" lower llc.lr ({llc['lr']:g}) or llc.gamma ({llc['gamma']:g})"
+        )
+
+
+def _check_headline(compression: dict[str, Any]) -> Iterator[str]:
+    headline, schemes = compression["headline"], compression["schemes"]
+    if headline["scheme"] not in schemes:
+        yield f"compression.headline.scheme: {headline['scheme']!r} is not one of {', '.join(schemes)}"
+    elif headline["variant"] not in (variants := schemes[headline["scheme"]]["variants"]):
+        yield f"compression.headline.variant: {headline['variant']!r} is not one of {', '.join(variants)}"
+    if headline["epsilon"] not in compression["epsilons"]:
+        listed = ", ".join(map(str, compression["epsilons"]))
+        yield f"compression.headline.epsilon: {headline['epsilon']} is not one of epsilons, {listed}"

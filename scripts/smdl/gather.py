@@ -1,0 +1,55 @@
+"""From the jobs' tables to the study's: one row a checkpoint."""
+
+from typing import Any
+
+import pandas as pd
+
+from smdl.llc.estimate import Gates, estimate
+from smdl.tables.study import weights_digest
+
+CHECKPOINT = ["model", "step"]
+SAMPLER_COLUMNS = ("lr", "n_beta", "gamma", "draws", "burn_in")
+
+
+def checkpoints(manifests: pd.DataFrame, losses: pd.DataFrame) -> pd.DataFrame:
+    """The rows of the table ``checkpoints`` from those of ``manifest`` and ``losses``."""
+    rows = []
+    blocks = losses.groupby([*CHECKPOINT, "split"], sort=False)["loss"]
+    mean, error = blocks.mean(), blocks.sem()
+    for (model, step), tensors in manifests.groupby(CHECKPOINT, sort=False):
+        rows.append(
+            {
+                "model": model,
+                "step": step,
+                "parameters": tensors["elements"].sum(),
+                "dtype": ", ".join(sorted(tensors["dtype"].unique())),
+                "sha256": weights_digest(tensors),
+                "finite": tensors["finite"].all(),
+                "loss": mean[model, step, "evaluation"],
+                "loss_se": error[model, step, "evaluation"],
+                "sampling_loss": mean[model, step, "sampling"],
+                "norm": float((tensors["norm"] ** 2).sum() ** 0.5),
+            }
+        )
+    return pd.DataFrame(rows)
+
+
+def llc(
+    draws: pd.DataFrame, checkpoints: pd.DataFrame, samplers: dict[str, dict[str, Any]], gates: Gates
+) -> pd.DataFrame:
+    """The rows of the table ``llc``; ``samplers`` holds each model's sampler settings."""
+    loss = checkpoints.set_index(CHECKPOINT)["sampling_loss"]
+    rows = []
+    for (model, step), own in draws.groupby(CHECKPOINT, sort=False):
+        sampler = samplers[model]
+        rows.append(
+            {
+                "model": model,
+                "step": step,
+                **estimate(own, sampler["n_beta"], gates),
+                "loss": loss[model, step],
+                "chains": own["chain"].nunique(),
+                **{name: sampler[name] for name in SAMPLER_COLUMNS},
+            }
+        )
+    return pd.DataFrame(rows)

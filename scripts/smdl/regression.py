@@ -1,0 +1,115 @@
+"""Ordinary least squares of critical levels on the LLC, with what the LLC adds to its rivals."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from scipy import stats
+
+LEVEL = 0.95
+KEY = ["model", "scheme", "variant", "epsilon"]
+
+
+@dataclass(frozen=True)
+class Fit:
+    """A line y = slope x + intercept through ``n`` points, with the slope's 95 % confidence interval."""
+
+    n: int
+    slope: float
+    slope_low: float
+    slope_high: float
+    intercept: float
+    r2: float
+    spearman: float
+    spearman_p: float
+
+
+def fit(x: np.ndarray, y: np.ndarray) -> Fit:
+    """Least squares of ``y`` on ``x``, shape (n,); every figure is NaN where n < 3 or where x or y is constant."""
+    if len(x) < 3 or np.ptp(x) == 0 or np.ptp(y) == 0:
+        return Fit(len(x), *[np.nan] * 7)
+    line = stats.linregress(x, y)
+    half = stats.t.ppf((1 + LEVEL) / 2, len(x) - 2) * line.stderr
+    rank = stats.spearmanr(x, y)
+    return Fit(
+        len(x),
+        line.slope,
+        line.slope - half,
+        line.slope + half,
+        line.intercept,
+        line.rvalue**2,
+        rank.statistic,
+        rank.pvalue,
+    )
+
+
+def partial_r2(x: np.ndarray, y: np.ndarray, given: np.ndarray) -> float:
+    """Share of the variance of ``y`` left by ``given`` that ``x`` explains: the squared partial correlation.
+
+    NaN where fewer than 4 points are finite.
+    """
+    whole = np.isfinite(x) & np.isfinite(y) & np.isfinite(given)
+    if whole.sum() < 4:
+        return np.nan
+    x, y, given = x[whole], y[whole], given[whole]
+    return float(np.corrcoef(_residual(x, given), _residual(y, given))[0, 1] ** 2)
+
+
+def _residual(y: np.ndarray, x: np.ndarray) -> np.ndarray:
+    return y - np.polyval(np.polyfit(x, y, 1), x)
+
+
+def regressions(
+    critical: pd.DataFrame,
+    llc: pd.DataFrame,
+    windows: dict[str, list[int]],
+    headline: dict[str, Any],
+    admit: list[str],
+) -> pd.DataFrame:
+    """The rows of the table ``regressions``.
+
+    A checkpoint enters a fit when its level crosses the tolerance and the status of its LLC is one of ``admit``; the
+    others of the window are counted in ``excluded``. Both windows of a model, ``config`` and ``all``, have a row.
+    """
+    points = critical.merge(
+        llc.drop(columns=["status"]).assign(admitted=llc["status"].isin(admit)), on=["model", "step"]
+    )
+    points["admitted"] &= points["level"].notna()
+    rows = []
+    for (model, scheme, variant, epsilon), group in points.groupby(
+        ["model", "scheme", "variant", "epsilon"], sort=False
+    ):
+        ends = {"config": windows[model], "all": [group["step"].min(), group["step"].max()]}
+        for window, (first, last) in ends.items():
+            rows.append(
+                {
+                    "model": model,
+                    "scheme": scheme,
+                    "variant": variant,
+                    "epsilon": epsilon,
+                    "window": window,
+                    "first": first,
+                    "last": last,
+                    "headline": window == "config" and headline == _named(scheme, variant, epsilon),
+                    **_row(group[group["step"].between(first, last)]),
+                }
+            )
+    return pd.DataFrame(rows)
+
+
+def _named(scheme: str, variant: str, epsilon: float) -> dict[str, Any]:
+    return {"scheme": scheme, "variant": variant, "epsilon": epsilon}
+
+
+def _row(inside: pd.DataFrame) -> dict[str, Any]:
+    kept = inside[inside["admitted"]]
+    x, y, control, loss = (kept[name].to_numpy(float) for name in ("llc", "level", "control", "loss"))
+    return {
+        **vars(fit(x, y)),
+        "excluded": len(inside) - len(kept),
+        "control_r2": fit(control[np.isfinite(control)], y[np.isfinite(control)]).r2,
+        "loss_r2": fit(loss, y).r2,
+        "partial_r2_given_control": partial_r2(x, y, control),
+        "partial_r2_given_loss": partial_r2(x, y, loss),
+    }

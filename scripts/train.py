@@ -1,0 +1,23 @@
+"""Rule train: train a GPT-NeoX model and keep the checkpoints of the study."""
+
+from pathlib import Path
+
+from smdl.job import job
+
+with job(snakemake) as this:
+    from smdl.corpus import load_split, read_splits
+    from smdl.files import replacing_folder
+    from smdl.tables.study import TRAINING
+    from smdl.training import Architecture, TrainingSettings, new_model, train
+
+    splits = read_splits(snakemake.input.splits)
+    blocks = load_split(snakemake.input.blocks, splits, "training")
+    architecture = Architecture(
+        **this.settings["architecture"], vocabulary=splits[0].vocabulary, context=splits[0].context
+    )
+    with replacing_folder(snakemake.output.weights) as folder:
+        model = new_model(architecture, this.seed)
+        settings = TrainingSettings(**this.settings["training"])
+        losses = list(train(model, blocks, settings, this.settings["steps"], this.seed, Path(folder)))
+    rows = [{"model": snakemake.wildcards.model, "step": step, "loss": loss} for step, loss in losses]
+    this.write(snakemake.output.losses, TRAINING, rows)
