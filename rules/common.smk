@@ -3,11 +3,12 @@
 import json
 import math
 import sys
+from pathlib import Path
 
 from snakemake.exceptions import WorkflowError
 
 # Scripts find the library beside them; the Snakefile's process is told where it is.
-sys.path.insert(0, f"{workflow.current_basedir}/../scripts")
+sys.path.append(str(Path(str(workflow.current_basedir)).parent / "scripts"))
 
 from smdl.config import validated
 from smdl.errors import StudyError

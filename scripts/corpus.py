@@ -8,6 +8,6 @@ with job(snakemake) as this:
 
     corpus = this.settings
     tokens, vocabulary = read_tokens(corpus)
-    blocks, splits = cut(tokens, corpus["context"], corpus["blocks"], this.seed)
+    blocks, splits = cut(tokens, vocabulary, corpus["context"], corpus["blocks"], this.seed)
     save_blocks(snakemake.output.blocks, blocks)
-    this.write(snakemake.output.splits, CORPUS, split_rows(blocks, splits, vocabulary))
+    this.write(snakemake.output.splits, CORPUS, split_rows(splits))

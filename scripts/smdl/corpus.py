@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from html.parser import HTMLParser
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -60,6 +61,11 @@ def save_blocks(path: str | Path, blocks: np.ndarray) -> None:
     """Write blocks as a .npy file that `load_split` maps."""
     with replacing(path) as temporary, temporary.open("wb") as file:
         np.save(file, blocks)
+
+
+def split_rows(splits: list[Split]) -> list[dict[str, Any]]:
+    """The rows of the table ``corpus``."""
+    return [{"split": split.name, **{k: v for k, v in vars(split).items() if k != "name"}} for split in splits]
 
 
 def read_splits(path: str | Path) -> list[Split]:

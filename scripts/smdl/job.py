@@ -19,6 +19,7 @@ import pandas as pd
 
 from smdl.errors import StudyError
 from smdl.tables import Table, write_csv, write_table
+from smdl.warm import hand_over
 
 RECORDED_PACKAGES = ("snakemake", "torch", "transformers", "numpy", "pandas", "scipy", "pyarrow")
 
@@ -62,6 +63,7 @@ def job(snakemake: Any) -> Iterator[Job]:
 
     Output is captured at the file-descriptor level, so that what C and CUDA libraries print reaches the log too.
     """
+    hand_over()
     with Path(snakemake.log[0]).open("wb", buffering=0) as log:
         os.dup2(log.fileno(), 1)
         os.dup2(log.fileno(), 2)
