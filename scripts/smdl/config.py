@@ -119,12 +119,13 @@ def _cross_checks(config: dict[str, Any]) -> Iterator[str]:
 
 
 def _check_corpus(corpus: dict[str, Any]) -> Iterator[str]:
-    needed = {"package": "name", "local": "path"}[corpus["source"]]
+    needed = {"package": "name", "local": "path", "hub": "repo"}[corpus["source"]]
     if needed not in corpus:
         yield f"corpus: the key {needed!r} is missing; source {corpus['source']} needs it"
     if "path" in corpus and not Path(corpus["path"]).is_dir():
         yield f"corpus.path: {corpus['path']!r} is not a folder"
-    if corpus["tokenizer"] != "bytes" and not Path(corpus["tokenizer"]).is_file():
+    named = corpus["source"] == "hub" and corpus["tokenizer"].count("/") == 1
+    if corpus["tokenizer"] != "bytes" and not named and not Path(corpus["tokenizer"]).is_file():
         yield f"corpus.tokenizer: {corpus['tokenizer']!r} is neither bytes nor a tokenizer.json file"
 
 
