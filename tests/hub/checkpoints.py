@@ -1,0 +1,35 @@
+"""Checkpoints of a small random GPT-NeoX, as files, in the forms that hubs serve them in."""
+
+import tempfile
+from pathlib import Path
+
+import torch
+from transformers import GPTNeoXConfig, GPTNeoXForCausalLM
+
+SHAPE = {
+    "vocab_size": 256,
+    "hidden_size": 32,
+    "intermediate_size": 128,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 2,
+    "max_position_embeddings": 64,
+    "tie_word_embeddings": False,
+}
+
+
+def small_model(seed: int, **shape: int) -> GPTNeoXForCausalLM:
+    """A GPT-NeoX with random weights that ``seed`` decides."""
+    torch.manual_seed(seed)
+    return GPTNeoXForCausalLM(GPTNeoXConfig(**{**SHAPE, **shape}))
+
+
+def files_of(model: GPTNeoXForCausalLM, *, form: str = "safetensors", shard: str = "5GB") -> dict[str, bytes]:
+    """What ``save_pretrained`` writes, by path; ``form`` is "safetensors" or "bin" (a pickle, as older branches have)."""
+    with tempfile.TemporaryDirectory() as folder:
+        model.save_pretrained(folder, max_shard_size=shard)
+        files = {path.name: path.read_bytes() for path in Path(folder).iterdir()}
+        if form == "bin":
+            torch.save(model.state_dict(), Path(folder) / "pytorch_model.bin")
+            files = {name: content for name, content in files.items() if not name.startswith("model")}
+            files["pytorch_model.bin"] = (Path(folder) / "pytorch_model.bin").read_bytes()
+    return files
