@@ -1,8 +1,10 @@
 """Checkpoints of a small random GPT-NeoX, as files, in the forms that hubs serve them in."""
 
+import io
 import tempfile
 from pathlib import Path
 
+import safetensors.torch
 import torch
 from transformers import GPTNeoXConfig, GPTNeoXForCausalLM
 
@@ -24,12 +26,23 @@ def small_model(seed: int, **shape: int) -> GPTNeoXForCausalLM:
 
 
 def files_of(model: GPTNeoXForCausalLM, *, form: str = "safetensors", shard: str = "5GB") -> dict[str, bytes]:
-    """What ``save_pretrained`` writes, by path; ``form`` is "safetensors" or "bin" (a pickle, as older branches have)."""
+    """What ``save_pretrained`` writes, by path; ``form`` is "safetensors" or "bin", the pickle of older branches."""
     with tempfile.TemporaryDirectory() as folder:
         model.save_pretrained(folder, max_shard_size=shard)
         files = {path.name: path.read_bytes() for path in Path(folder).iterdir()}
-        if form == "bin":
-            torch.save(model.state_dict(), Path(folder) / "pytorch_model.bin")
-            files = {name: content for name, content in files.items() if not name.startswith("model")}
-            files["pytorch_model.bin"] = (Path(folder) / "pytorch_model.bin").read_bytes()
+    if form == "bin":
+        pickled = io.BytesIO()
+        torch.save(stored(files), pickled)
+        files = {name: content for name, content in files.items() if not name.startswith("model")}
+        files["pytorch_model.bin"] = pickled.getvalue()
     return files
+
+
+def stored(files: dict[str, bytes]) -> dict[str, torch.Tensor]:
+    """The tensors of a checkpoint's safetensors files, by the names they have on disk."""
+    return {
+        name: tensor
+        for path, content in files.items()
+        if path.endswith(".safetensors")
+        for name, tensor in safetensors.torch.load(content).items()
+    }

@@ -47,7 +47,7 @@ class Repository:
 class Fault:
     """What goes wrong with the next ``times`` GET requests whose path or file matches ``pattern``.
 
-    ``kind`` is a status code, or "cut" (close half way), "wrong byte" (flip one bit), "stall" (send half, then nothing).
+    ``kind`` is a status code, or "cut" (close half way), "wrong byte" (flip a bit), "stall" (send half, then nothing).
     """
 
     pattern: str
@@ -283,5 +283,3 @@ def _tree(files: dict[str, bytes], folder: str, *, recursive: bool) -> list[dict
         if recursive or not parents:
             entries.append(_entry(path, content))
     return [{"type": "directory", "path": path, "oid": "0" * 40} for path in sorted(folders)] + entries
-
-
