@@ -1,0 +1,142 @@
+"""Are the weights what their names say? Found out before a GPU is asked for, and kept out of every regression if not.
+
+Branches of public suites have served the final weights under the name of early steps, wholly or in one shard. Equal
+digests show it: of files first, which the hub lists and nobody need download, then of tensors.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from smdl.errors import StudyError
+
+CHECKPOINT = ["model", "step"]
+REASONS = ("not finite", "wrong tensors", "same weights", "loss out of order")
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What is still taken for chance.
+
+    ``shared`` is the fraction of a checkpoint's weights that may equal another's; ``rise`` the rise of the loss from a
+    checkpoint to a later one (nats) that training itself may show; ``z`` the standard errors allowed on top.
+    """
+
+    shared: float = 0.001
+    rise: float = 0.05
+    z: float = 3.0
+
+
+def shared_weights(parts: pd.DataFrame, limits: Limits) -> pd.DataFrame:
+    """How much of each checkpoint equals another one, which one, and whether the checkpoint is wrong for it.
+
+    ``parts`` has a row for every file or tensor: model, step, sha256, size (bytes or elements). Result: a row a
+    checkpoint with shared (fraction, 0 to 1), shared_with and wrong. Of steps of one model with the same weights only
+    the latest can have trained them, so the earlier ones are wrong; of two models nothing tells, so both are.
+    """
+    totals = parts.groupby(CHECKPOINT)["size"].sum()
+    pieces = parts.groupby([*CHECKPOINT, "sha256"], as_index=False)["size"].sum()
+    pairs = pieces.merge(pieces[[*CHECKPOINT, "sha256"]], on="sha256", suffixes=("", "_other"))
+    pairs = pairs[(pairs["model"] != pairs["model_other"]) | (pairs["step"] != pairs["step_other"])]
+    common = pairs.groupby([*CHECKPOINT, "model_other", "step_other"])["size"].sum()
+    common = common.rename("common").reset_index().merge(totals.rename("total").reset_index(), on=CHECKPOINT)
+    common["shared"] = common["common"] / common["total"]
+    common["shared_with"] = common["model_other"] + " step " + common["step_other"].astype(str)
+    blamed = (common["model"] != common["model_other"]) | (common["step"] < common["step_other"])
+    common["wrong"] = blamed & (common["shared"] > limits.shared)
+    most = common.sort_values(["shared", "step_other"]).groupby(CHECKPOINT)[["shared", "shared_with"]].last()
+    result = totals.to_frame().join(most).join(common.groupby(CHECKPOINT)["wrong"].any())
+    result = result.fillna({"shared": 0.0, "shared_with": ""})
+    result["wrong"] = result["wrong"].eq(True)
+    return result.drop(columns="size").reset_index()
+
+
+def wrong_tensors(manifest: pd.DataFrame) -> pd.DataFrame:
+    """How many tensors of each checkpoint are missing, too many, or differ in shape or type from most of its model's.
+
+    ``manifest`` has model, step, tensor, shape, dtype. Result: a row a checkpoint with their number wrong_tensors and
+    the name of the first, wrong_tensor.
+    """
+    rows = []
+    for model, tensors in manifest.groupby("model", sort=False):
+        form = tensors["shape"] + " " + tensors["dtype"]
+        table = form.groupby([tensors["tensor"], tensors["step"]]).first().unstack(fill_value="absent")
+        usual = table.mode(axis=1)[0]
+        differs = table.ne(usual, axis=0)
+        for step in table.columns:
+            names = sorted(table.index[differs[step]])
+            first = names[0] if names else ""
+            rows.append({"model": model, "step": step, "wrong_tensors": len(names), "wrong_tensor": first})
+    return pd.DataFrame(rows, columns=[*CHECKPOINT, "wrong_tensors", "wrong_tensor"])
+
+
+def out_of_order(losses: np.ndarray, limits: Limits) -> np.ndarray:
+    """Which checkpoints stand out of the order in which a loss falls: those outside the longest run that keeps it.
+
+    ``losses`` has shape (checkpoints, blocks), checkpoints by step, the same blocks for all; nats. From one kept
+    checkpoint to the next the mean may rise by no more than chance: the limits' rise plus z paired standard errors.
+    Returns a boolean array (checkpoints,); a checkpoint with losses that are not finite always stands out.
+    """
+    count, blocks = losses.shape
+    finite = np.isfinite(losses).all(axis=1)
+    length, previous = np.zeros(count, dtype=int), np.full(count, -1)
+    for later in np.flatnonzero(finite):
+        length[later] = 1
+        for earlier in np.flatnonzero(finite[:later]):
+            rises = losses[later] - losses[earlier]
+            chance = limits.rise + limits.z * (rises.std(ddof=1) / np.sqrt(blocks) if blocks > 1 else 0.0)
+            if rises.mean() <= chance and length[earlier] + 1 > length[later]:
+                length[later], previous[later] = length[earlier] + 1, earlier
+    out = np.ones(count, dtype=bool)
+    kept = int(np.argmax(length)) if finite.any() else -1
+    while kept >= 0:
+        out[kept] = False
+        kept = previous[kept]
+    return out
+
+
+def audit(manifest: pd.DataFrame, losses: pd.DataFrame, files: pd.DataFrame, limits: Limits) -> pd.DataFrame:
+    """A row a checkpoint: what was found, and whether it is excluded.
+
+    ``manifest`` and ``losses`` are the tables of that name, ``files`` the weights as the hub lists them (model, step,
+    sha256, size), with no rows for models trained here. Constant tensors (new biases, say) prove nothing and are not
+    compared. The order of the losses is judged among the checkpoints that nothing else speaks against.
+    """
+    rows = manifest.groupby(CHECKPOINT, sort=False)["finite"].all().reset_index()
+    tensors = manifest[~manifest["constant"]].rename(columns={"elements": "size"})
+    both = pd.concat([shared_weights(tensors, limits), shared_weights(files, limits)])
+    shared = both.sort_values("shared").groupby(CHECKPOINT, as_index=False).agg(
+        {"shared": "last", "shared_with": "last", "wrong": "any"}
+    )  # fmt: skip
+    rows = rows.merge(shared, on=CHECKPOINT).merge(wrong_tensors(manifest), on=CHECKPOINT)
+    rows = rows.merge(_mean_losses(losses), on=CHECKPOINT, how="left")
+    suspect = ~rows["finite"] | (rows["wrong_tensors"] > 0) | rows["wrong"]
+    stray = _strays(losses, rows[~suspect], limits)
+    keys = pd.MultiIndex.from_frame(rows[CHECKPOINT])
+    flags = np.column_stack([~rows["finite"], rows["wrong_tensors"] > 0, rows["wrong"], keys.isin(stray)])
+    rows["reason"] = ["; ".join(np.array(REASONS)[row]) for row in flags]
+    rows["excluded"] = flags.any(axis=1)
+    return rows.drop(columns="wrong")
+
+
+def stop(findings: pd.DataFrame) -> None:
+    """Raise a StudyError that names every excluded checkpoint, where there is one."""
+    excluded = findings[findings["excluded"]]
+    if len(excluded):
+        named = ", ".join(f"{row.model} step {row.step} ({row.reason})" for row in excluded.itertuples())
+        raise StudyError(f"audit: {named}: leave them out of the config's steps, or set audit: action: exclude")
+
+
+def _mean_losses(losses: pd.DataFrame) -> pd.DataFrame:
+    grouped = losses.groupby(CHECKPOINT)["loss"]
+    return pd.DataFrame({"loss": grouped.mean(), "loss_se": grouped.sem()}).reset_index()
+
+
+def _strays(losses: pd.DataFrame, sound: pd.DataFrame, limits: Limits) -> list[tuple[str, int]]:
+    stray = []
+    for model, checkpoints in sound.groupby("model"):
+        blocks = losses[losses["model"] == model].pivot_table(index="step", columns=["split", "block"], values="loss")
+        blocks = blocks.reindex(sorted(checkpoints["step"]))
+        stray += [(model, step) for step in blocks.index[out_of_order(blocks.to_numpy(), limits)]]
+    return stray
