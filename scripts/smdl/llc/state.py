@@ -55,7 +55,7 @@ class StateStore:
 
     def load(self) -> dict[str, Any] | None:
         """The newest whole state, or None; raises StudyError for a state that belongs to other settings."""
-        found = [entry for path in sorted(self.folder.glob("*.state")) if (entry := _read(path)) is not None]
+        found = [entry for path in sorted(self.folder.glob("[01].state")) if (entry := _read(path)) is not None]
         if not found:
             return None
         header, body = max(found, key=lambda entry: entry[0]["save"])

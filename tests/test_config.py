@@ -1,0 +1,131 @@
+"""Every mistake in the config is one clear line that names the key."""
+
+import re
+
+import pytest
+import yaml
+
+from conftest import ROOT
+from smdl.config import validated
+from smdl.errors import StudyError
+
+MODEL = "models.neox-2x64"
+
+
+def changed(config: dict, key: str, value: object) -> dict:
+    """``config`` with one dotted key set, or removed where ``value`` is the ellipsis."""
+    *path, last = key.split("/")
+    place = config
+    for part in path:
+        place = place[part]
+    if value is ...:
+        del place[last]
+    else:
+        place[last] = value
+    return config
+
+
+MISTAKES = [
+    ("studdy", "x", "config: unknown key 'studdy'; did you mean study?"),
+    ("study", ..., "config: the key 'study' is missing"),
+    ("study", "../elsewhere", "study: '../elsewhere' does not have the form"),
+    ("study", 3, "study: 3 is not of type string"),
+    ("seed", -1, "seed: -1 is too small; at least 0"),
+    ("corpus/source", "web", "corpus.source: 'web' is not one of package, local"),
+    ("corpus/name", "moby", "corpus.name: 'moby' is not one of kjv, factbook"),
+    ("corpus/name", ..., "corpus: the key 'name' is missing; source package needs it"),
+    ("corpus/context", 1, "corpus.context: 1 is too small; at least 2"),
+    ("corpus/tokenizer", "no/such/file", "corpus.tokenizer: 'no/such/file' is neither bytes nor a tokenizer.json file"),
+    ("corpus/blocks/sampling", 8, "corpus.blocks.sampling: 8 blocks are fewer than a minibatch"),
+    ("corpus/blocks/evaluation", "many", "corpus.blocks.evaluation: 'many' is not of type integer"),
+    ("models", {}, "models: has 0 entries; at least 1"),
+    ("models/neox-2x64/source", "torrent", f"{MODEL}.source: 'torrent' is not one of hub, local, train"),
+    ("models/neox-2x64/source", "hub", f"{MODEL}: the key 'repo' is missing; source hub needs it"),
+    ("models/neox-2x64/repo", "a/b", f"{MODEL}.repo: belongs to source hub, but the source is train"),
+    ("models/neox-2x64/architecture/heads", 3, f"{MODEL}.architecture.heads: 3 does not divide hidden, 64"),
+    ("models/neox-2x64/architecture/layers", 0, f"{MODEL}.architecture.layers: 0 is too small; at least 1"),
+    ("models/neox-2x64/training/lr", "fast", f"{MODEL}.training.lr: 'fast' is not of type number"),
+    ("models/neox-2x64/training/lr", ..., f"{MODEL}.training: the key 'lr' is missing (Peak learning rate.)"),
+    ("models/neox-2x64/steps", [100, 200, 300, 9999], f"{MODEL}.steps: the model has no checkpoint of step 9999"),
+    ("models/neox-2x64/steps", [100, 100, 300], f"{MODEL}.steps: an entry stands twice"),
+    ("models/neox-2x64/window", [5, 50], f"{MODEL}.window: [5, 50] holds 0 of the model's steps"),
+    ("models/neox-2x64/window", [100], f"{MODEL}.window: has 1 entries; at least 2"),
+    ("models/neox-2x64/context", 32, f"corpus.context: 64 tokens are more than {MODEL}.context, 32"),
+    ("models/neox-2x64/dtype", "float8", f"{MODEL}.dtype: 'float8' is not one of float32, bfloat16"),
+    ("models/neox-2x64/llc", {"burnn_in": 3}, f"{MODEL}.llc: unknown key 'burnn_in'"),
+    ("llc/burnin", 3, "llc: unknown key 'burnin'; did you mean burn_in?"),
+    ("llc/chains", 1, "llc.chains: 1 is too small; at least 2"),
+    ("llc/alpha", 1, "llc.alpha: 1 is too large; less than 1"),
+    ("llc/gamma", -1, "llc.gamma: -1 is too small; at least 0"),
+    ("llc/lr", 1.0, "the localisation is stable below 2 only: lower llc.lr (1) or llc.gamma (300)"),
+    ("compression/epsilons", [0.3, -0.1], "compression.epsilons.1: -0.1 is too small; more than 0"),
+    ("compression/schemes/quantise", {}, "compression.schemes: unknown key 'quantise'; did you mean quantize?"),
+    (
+        "compression/schemes/quantize/levels",
+        [1, 4],
+        "compression.schemes.quantize.levels.0: 1 is too small; at least 2",
+    ),
+    (
+        "compression/schemes/quantize/variants/minimised/range",
+        "best",
+        "compression.schemes.quantize.variants.minimised.range: 'best' is not one of minimised, maximum",
+    ),
+    ("compression/headline/scheme", "prune", "compression.headline.scheme: 'prune' is not one of quantize"),
+    ("compression/headline/variant", "loose", "compression.headline.variant: 'loose' is not one of minimised, maximum"),
+    ("compression/headline/epsilon", 0.4, "compression.headline.epsilon: 0.4 is not one of epsilons"),
+    ("regression", {"admit": ["fine"]}, "regression.admit.0: 'fine' is not one of ok"),
+]
+
+
+@pytest.mark.parametrize(("key", "value", "line"), MISTAKES, ids=[f"{key}={value}" for key, value, _ in MISTAKES])
+def test_a_mistake_is_one_clear_line(mini, key, value, line):
+    with pytest.raises(StudyError) as error:
+        validated(changed(mini, key, value))
+    heading, *problems = str(error.value).splitlines()
+    assert heading == "the configuration is not right:"
+    assert any(line in problem for problem in problems), problems
+
+
+def test_every_problem_is_listed_at_once(mini):
+    changed(changed(changed(mini, "llc/chains", 1), "seed", "x"), "corpus/context", 0)
+    with pytest.raises(StudyError) as error:
+        validated(mini)
+    assert len(str(error.value).splitlines()) == 4
+
+
+def test_pythia_has_no_such_step():
+    config = yaml.safe_load((ROOT / "config.yaml").read_text())
+    config["models"]["pythia-14m"]["steps"] = [2000, 2500, 5000, 10000, 13000]
+    with pytest.raises(StudyError, match=re.escape("14m.steps: the model has no checkpoint of step 2500; Pythia")):
+        validated(config)
+
+
+def test_a_missing_local_checkpoint(mini, tmp_path):
+    mini["models"] = {
+        "mine": {"source": "local", "path": f"{tmp_path}/step{{step}}", "steps": [1, 2, 3], "window": [1, 3]}
+    }
+    with pytest.raises(StudyError, match=r"mine\.steps: the model has no checkpoint of step 1; there is no folder"):
+        validated(mini)
+
+
+def test_numbers_that_yaml_reads_as_text_are_converted(mini):
+    mini["llc"]["lr"] = yaml.safe_load("1e-4")
+    mini["llc"]["chains"] = 4.0
+    assert mini["llc"]["lr"] == "1e-4"
+    config = validated(mini)
+    assert config["llc"]["lr"] == 1e-4
+    assert isinstance(config["llc"]["chains"], int)
+
+
+def test_defaults_are_filled_in(mini):
+    config = validated(mini)
+    assert config["llc"]["alpha"] == 0.99
+    assert config["models"]["neox-2x64"]["dtype"] == "float32"
+    assert config["llc"]["gates"]["max_r_hat"] == 1.2
+
+
+def test_the_published_config_is_right():
+    config = validated(yaml.safe_load((ROOT / "config.yaml").read_text()))
+    assert len(config["models"]) == 9
+    assert all(len(model["steps"]) == 12 for model in config["models"].values())
+    assert len(config["compression"]["schemes"]["quantize"]["levels"]) == 52

@@ -1,0 +1,62 @@
+"""The regression on the points that were read off the published figure, and on points made for the purpose."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from smdl.published import critical_bits
+from smdl.regression import fit, partial_r2, regressions
+
+PUBLISHED = {"pythia-160m": (0.114, 0.978), "pythia-410m": (0.082, 0.977), "pythia-1.4b": (0.158, 0.979)}
+
+
+@pytest.mark.parametrize("model", PUBLISHED)
+def test_the_published_fits(model):
+    points = critical_bits().query(f"model == {model!r} and in_fit == 1")
+    found = fit(points["llc"].to_numpy(), points["critical_bits"].to_numpy())
+    slope, r2 = PUBLISHED[model]
+    assert round(found.slope, 3) == slope
+    assert round(found.r2, 3) == r2
+    assert found.slope_low < slope < found.slope_high
+
+
+def test_over_all_checkpoints_the_published_fits_are_looser():
+    r2 = [fit(g["llc"].to_numpy(), g["critical_bits"].to_numpy()).r2 for _, g in critical_bits().groupby("model")]
+    assert [round(value, 2) for value in r2] == [0.74, 0.91, 0.82]
+
+
+def test_too_few_points_give_no_fit():
+    assert np.isnan(fit(np.array([1.0, 2.0]), np.array([1.0, 2.0])).r2)
+
+
+def test_partial_r2_is_that_of_the_nested_regressions():
+    random = np.random.default_rng(0)
+    given, own = random.normal(size=(2, 200))
+    y = given + 0.5 * own + random.normal(size=200)
+
+    def residual(*columns):
+        design = np.column_stack([np.ones(200), *columns])
+        return ((y - design @ np.linalg.lstsq(design, y, rcond=None)[0]) ** 2).sum()
+
+    assert partial_r2(own, y, given) == pytest.approx(1 - residual(given, own) / residual(given))
+
+
+def study(statuses):
+    steps = np.arange(1, 9) * 100
+    critical = pd.DataFrame(
+        {"model": "m", "step": steps, "scheme": "quantize", "variant": "v", "epsilon": 0.3, "level": steps / 100.0}
+    ).assign(status="ok")
+    llc = pd.DataFrame({"model": "m", "step": steps, "llc": steps / 10.0, "control": np.nan, "loss": 1.0 / steps})
+    return critical, llc.assign(status=statuses)
+
+
+def test_what_is_not_admitted_is_left_out_and_counted():
+    critical, llc = study(["negative", *["ok"] * 7])
+    critical.loc[7, "level"] = np.nan
+    headline = {"scheme": "quantize", "variant": "v", "epsilon": 0.3}
+    rows = regressions(critical, llc, {"m": [100, 700]}, headline, ["ok"]).set_index("window")
+    assert rows.loc["config", ["n", "excluded"]].tolist() == [6, 1]
+    assert rows.loc["all", ["n", "excluded"]].tolist() == [6, 2]
+    assert rows["headline"].tolist() == [True, False]
+    assert rows.loc["config", "slope"] == pytest.approx(0.1)
+    assert np.isnan(rows.loc["config", "control_r2"])

@@ -1,0 +1,92 @@
+"""The sampler against closed forms."""
+
+import numpy as np
+import pytest
+import torch
+
+from smdl.errors import StudyError
+from smdl.llc.sampler import SamplerSettings, Walker, minibatch
+
+
+class Bowl:
+    """L(w) = 1/2 sum c_i w_i^2, the same for every sequence; lambda = d/2."""
+
+    def __init__(self, curvatures: torch.Tensor, weights: torch.Tensor):
+        self.curvatures = curvatures
+        self.parameters = [torch.nn.Parameter(weights)]
+        self.size = 64
+
+    def __call__(self, sequences: np.ndarray) -> torch.Tensor:
+        return (0.5 * (self.curvatures * self.parameters[0] ** 2).sum()).expand(len(sequences))
+
+
+def settings(**changes) -> SamplerSettings:
+    common = {"lr": 1e-3, "n_beta": 30.0, "gamma": 100.0, "alpha": 0.99, "eps_rms": 0.1, "batch_size": 4}
+    return SamplerSettings(**{**common, "burn_in": 500, "draws": 2000, "steps_between_draws": 1, **changes})
+
+
+def kept(walker: Walker, n_beta: float, value) -> np.ndarray:
+    steps = walker.walk(seed=1, chain=0, n_beta=n_beta)
+    return np.array([value(walker, seen) for seen in steps if seen.step >= walker.settings.burn_in])
+
+
+def test_the_stationary_variance_of_a_bowl():
+    """var w_i = 1 / (n_beta c_i + gamma), up to the few per cent of the Euler scheme."""
+    curvatures = torch.tensor([0.0, 1.0, 10.0]).repeat_interleave(400)
+    walker = Walker(Bowl(curvatures, torch.zeros(1200)), settings(lr=1e-4))
+    variance = kept(walker, 30.0, lambda w, _: w.weights.view(3, 400).pow(2).mean(dim=1).numpy()).mean(axis=0)
+    assert variance == pytest.approx(1 / (30.0 * np.array([0.0, 1.0, 10.0]) + 100.0), rel=0.06)
+
+
+def test_lambda_of_a_regular_model_is_half_its_dimension():
+    walker = Walker(Bowl(torch.ones(200), torch.zeros(200)), settings(n_beta=1000.0, gamma=1.0, lr=2e-5, burn_in=2000))
+    excess = kept(walker, 1000.0, lambda _, seen: seen.losses.mean().item())
+    assert 1000.0 * excess.mean() == pytest.approx(100.0, rel=0.1)
+
+
+def test_the_control_feels_the_localisation_alone():
+    walker = Walker(Bowl(torch.full((1000,), 50.0), torch.zeros(1000)), settings())
+    variance = kept(walker, 0.0, lambda w, _: w.weights.pow(2).mean().item()).mean()
+    assert variance > 0.9 / 100.0
+
+
+def test_the_loss_is_that_before_the_move_and_chains_share_their_randomness():
+    walker = Walker(Bowl(torch.ones(10), torch.full((10,), 2.0)), settings())
+    first = next(walker.walk(seed=1, chain=0, n_beta=30.0))
+    assert first.losses.mean().item() == pytest.approx(20.0)
+    assert first.distance == 0.0
+    other = Walker(Bowl(torch.ones(10), torch.zeros(10)), settings())
+    assert np.array_equal(first.sequences, next(other.walk(seed=1, chain=0, n_beta=0.0)).sequences)
+    assert not np.array_equal(first.sequences, next(other.walk(seed=1, chain=1, n_beta=0.0)).sequences)
+
+
+def test_the_update_follows_the_formula():
+    """Three steps by hand, element by element, in double precision."""
+    s = settings()
+    loss = Bowl(torch.tensor([3.0]), torch.tensor([1.0]))
+    walker = Walker(loss, s)
+    walker.anchor.fill_(0.5)
+    w, v = 1.0, 0.0
+    for step, seen in zip(range(3), walker.walk(seed=7, chain=2, n_beta=30.0), strict=False):
+        from smdl.llc.sampler import noise_generator
+
+        noise = torch.randn(1, generator=noise_generator(7, 2, step, torch.device("cpu"))).item()
+        g = 3.0 * w
+        v = s.alpha * v + (1 - s.alpha) * g * g
+        preconditioner = 1 / (np.sqrt(v) + s.eps_rms)
+        drift = 30.0 * g + s.gamma * (w - 0.5)
+        w = w - s.lr / 2 * preconditioner * drift + np.sqrt(s.lr * preconditioner) * noise
+        assert walker.weights.item() == pytest.approx(w, rel=1e-5)
+        assert seen.step == step
+
+
+def test_a_loss_that_is_no_longer_finite_is_one_clear_line():
+    walker = Walker(Bowl(torch.ones(10), torch.full((10,), 1e30)), settings())
+    with pytest.raises(StudyError, match=r"chain 0 left the finite losses at step 0 \(loss inf\): lower lr"):
+        list(walker.walk(seed=1, chain=0, n_beta=30.0))
+
+
+def test_minibatches_hold_no_sequence_twice():
+    indices = minibatch(seed=1, chain=0, step=5, size=40, batch_size=32)
+    assert len(set(indices)) == 32
+    assert indices.max() < 40
