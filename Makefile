@@ -2,9 +2,9 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-SNAKEMAKE := $(BIN)/snakemake --profile profiles/local
+SNAKEMAKE := $(BIN)/python -P scripts/smdl/warm.py $(BIN)/snakemake --profile profiles/local
 
-.PHONY: test check clean
+.PHONY: mini test check clean
 
 $(VENV)/installed: requirements.lock
 	$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or newer is needed; this is " + sys.version) if sys.version_info < (3, 11) else None'
@@ -12,12 +12,19 @@ $(VENV)/installed: requirements.lock
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.lock
 	touch $@
 
+# The whole study on real text, with small models trained on the spot.
+mini: $(VENV)/installed
+	$(SNAKEMAKE) --configfile config.mini.yaml --quiet rules host
+	@$(BIN)/python scripts/summary.py results/mini
+
 test: check
 	$(BIN)/pytest
 
 check: $(VENV)/installed
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/snakefmt --check Snakefile rules
+	$(BIN)/snakemake --profile profiles/local --configfile config.mini.yaml --lint
 
 clean:
 	rm -rf $(VENV)

@@ -1,0 +1,100 @@
+"""Code that decides numbers and the version of its stage change together.
+
+For every stage, a digest of the syntax trees (without comments and docstrings) of its scripts and of all they import
+from smdl is kept in tests/stages.json. When the code moved: raise the stage's version in smdl/stages.py if its numbers
+may change, so that users' results are made anew, and write the digests with
+
+    PYTHONPATH=scripts python tests/test_stages.py
+"""
+
+import ast
+import hashlib
+import json
+from pathlib import Path
+
+import pytest
+
+from smdl.stages import STAGES
+
+ROOT = Path(__file__).parent.parent
+LOCK = Path(__file__).parent / "stages.json"
+
+SCRIPTS = {
+    "corpus": ["corpus"],
+    "train": ["train"],
+    "reference": ["reference"],
+    "llc": ["llc_chains"],
+    "compress": ["compress"],
+    "gather": ["checkpoints", "llc", "compression_tables", "regressions"],
+    "figures": ["figure"],
+}
+
+# Packages whose modules a script imports by name.
+PACKAGES = {"compress": ["compression"], "figures": ["figures"]}
+
+# What every script uses and no number depends on.
+FRAME = {"job", "files", "errors", "warm", "tables", "tables/study"}
+
+
+def source(module: str) -> Path:
+    path = ROOT / "scripts" / "smdl" / module
+    return path / "__init__.py" if path.is_dir() else path.with_suffix(".py")
+
+
+def imported(tree: ast.Module) -> set[str]:
+    """The smdl modules that a file imports, wherever in it."""
+    found = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] == "smdl":
+            parts = node.module.split(".")[1:]
+            names = ["/".join([*parts, alias.name]) for alias in node.names]
+            found |= {name for name in names if source(name).exists()} or {"/".join(parts)}
+    return found - FRAME
+
+
+def reached(scripts: list[str], packages: list[str]) -> dict[str, ast.Module]:
+    trees = {script: ast.parse((ROOT / "scripts" / f"{script}.py").read_text()) for script in scripts}
+    waiting = sorted(set().union(*map(imported, trees.values())))
+    waiting += [f"{package}/{path.stem}" for package in packages for path in source(package).parent.glob("[!_]*.py")]
+    while waiting:
+        module = waiting.pop()
+        if module not in trees:
+            trees[module] = ast.parse(source(module).read_text())
+            waiting += sorted(imported(trees[module]))
+    return trees
+
+
+def without_docstrings(tree: ast.Module) -> str:
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef) and ast.get_docstring(node) is not None:
+            node.body = node.body[1:]
+    return ast.dump(tree)
+
+
+def digest(stage: str) -> str:
+    trees = {name: without_docstrings(tree) for name, tree in reached(SCRIPTS[stage], PACKAGES.get(stage, [])).items()}
+    return hashlib.sha256(json.dumps(trees, sort_keys=True).encode()).hexdigest()[:16]
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_the_code_of_a_stage_changes_only_with_its_version_or_its_lock(stage):
+    locked = json.loads(LOCK.read_text())[stage]
+    assert {"version": STAGES[stage], "digest": digest(stage)} == locked, (
+        f"the code of stage {stage} changed: raise its version in scripts/smdl/stages.py if its numbers may change,"
+        " then run: PYTHONPATH=scripts python tests/test_stages.py"
+    )
+
+
+def test_a_change_of_code_is_seen_and_a_change_of_comment_is_not():
+    plain = ast.parse("def f(x):\n    return x + 1\n")
+    assert without_docstrings(ast.parse('def f(x):\n    """Why."""\n    return x + 1  # so\n')) == ast.dump(plain)
+    assert without_docstrings(ast.parse("def f(x):\n    return x + 2\n")) != ast.dump(plain)
+
+
+def test_the_sampler_is_part_of_the_llc_and_not_of_the_corpus():
+    assert "llc/sampler" in reached(["llc_chains"], [])
+    assert "llc/sampler" not in reached(["corpus"], [])
+
+
+if __name__ == "__main__":
+    LOCK.write_text(json.dumps({s: {"version": v, "digest": digest(s)} for s, v in STAGES.items()}, indent=2) + "\n")
