@@ -46,12 +46,17 @@ def judged(loss: NoisyBowl, settings: SamplerSettings, folder) -> dict:
 
 
 def test_a_good_chain_is_ok_and_right(tmp_path):
-    """n_beta E[L] of a bowl with localisation: d/2 * n_beta c / (n_beta c + gamma)."""
-    found = judged(NoisyBowl(), replace(SETTINGS, lr=1e-5, burn_in=300, draws=500), tmp_path)
+    """n_beta E[L] of a bowl with localisation is d/2 n_beta c / (n_beta c + gamma).
+
+    The bowl is flat, so that the root of V is far below eps_rms: where it is not, the missing correction term of pSGLD
+    raises the estimate by some ten per cent.
+    """
+    settings = replace(SETTINGS, n_beta=300.0, lr=2e-5, burn_in=150, draws=400)
+    found = judged(NoisyBowl(curvature=0.1), settings, tmp_path)
     assert (found["status"], found["reason"]) == ("ok", "")
-    assert found["llc"] == pytest.approx(200 * 30 / 330, rel=0.1)
+    assert found["llc"] == pytest.approx(200 * 30 / 330, rel=0.05)
     assert abs(found["llc"] - 200 * 30 / 330) < 4 * found["llc_se"]
-    assert found["control"] == pytest.approx(200 * 30 / 300, rel=0.1)
+    assert found["control"] == pytest.approx(200 * 30 / 300, rel=0.05)
     assert found["llc_minus_control"] == found["llc"] - found["control"]
 
 
