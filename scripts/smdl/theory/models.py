@@ -165,7 +165,7 @@ def _models() -> dict[str, Model]:
     plane = _box(2)
     # The mixture has lambda = 3/4: its zeros are cut out by the mean and the variance of the mixed probabilities, and
     # K ~ mean^2 + variance^2 with variance ~ a (1 - a) (s - t)^2 gives 1/2 + 1/4 (Yamazaki, Watanabe 2003).
-    cube = {"low": np.full(3, 0.05), "high": np.full(3, 0.95), "centre": np.full(3, 0.5)}
+    cube = {"low": np.array([0.2, 0.05, 0.05]), "high": np.array([0.8, 0.95, 0.95]), "centre": np.full(3, 0.5)}
     models = [
         Model("ellipse", "w1^2 + 2 w2^2", lambda w: w[..., 0] ** 2 + 2 * w[..., 1] ** 2, **plane,
               learning_coefficient=1.0, multiplicity=1, volume=_ellipse_volume),
