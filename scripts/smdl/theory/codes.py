@@ -15,11 +15,10 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
-import torch
 from scipy.stats import qmc
 
 from smdl.theory.arithmetic import Decoder, Encoder
-from smdl.theory.models import binomial_mixture
+from smdl.theory.mixture import binomial_mixture
 
 # Cells searched beyond the maximum likelihood's cell, on each side and axis. The hypothesis code can move the best cell
 # by a few at most: its length changes by O(1) from cell to cell, the data's by the squared distance.
@@ -178,10 +177,6 @@ def _stick(p: np.ndarray) -> np.ndarray:
     return np.stack([p[..., 0], p[..., 1] / np.maximum(rest, 1e-300)], -1)
 
 
-def _mixed(w: np.ndarray) -> np.ndarray:
-    return binomial_mixture(torch.from_numpy(np.ascontiguousarray(w))).numpy()
-
-
 def _code_models() -> dict[str, CodeModel]:
     square = {"low": np.full(2, -0.95), "high": np.full(2, 0.95)}
     pair = {
@@ -198,7 +193,8 @@ def _code_models() -> dict[str, CodeModel]:
         CodeModel("multinomial", "three outcomes",
                   lambda w: np.stack([w[..., 0], (1 - w[..., 0]) * w[..., 1], (1 - w[..., 0]) * (1 - w[..., 1])], -1),
                   _stick, np.full(2, 0.05), np.full(2, 0.95), np.array([0.5, 0.3, 0.2]), 1.0, 1),
-        CodeModel("binomial_mixture", "(1-a) Bin(2,s) + a Bin(2,t)", _mixed, _stick,
+        CodeModel("binomial_mixture", "(1-a) Bin(2,s) + a Bin(2,t)",
+                  lambda w: np.stack(binomial_mixture(w), -1), _stick,
                   np.array([0.2, 0.05, 0.05]), np.array([0.8, 0.95, 0.95]), np.array([0.25, 0.5, 0.25]), 0.75, 1),
     ]  # fmt: skip
     return {model.name: model for model in models}

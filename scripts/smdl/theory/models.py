@@ -14,6 +14,8 @@ import numpy as np
 import torch
 from scipy.integrate import quad
 
+from smdl.theory.mixture import binomial_mixture
+
 HALF_WIDTH = 2.0
 
 
@@ -127,23 +129,8 @@ def divergence(truth: torch.Tensor, other: torch.Tensor) -> torch.Tensor:
     return (truth * (ratio - torch.log1p(ratio))).sum(-1)
 
 
-def binomial_mixture(w: torch.Tensor, trials: int = 2) -> torch.Tensor:
-    """(..., 3) -> (..., trials + 1): distribution (1 - a) Bin(trials, s) + a Bin(trials, t) of w = (a, s, t)."""
-    counts = torch.arange(trials + 1, dtype=w.dtype)
-    ways = torch.exp(
-        torch.lgamma(torch.tensor(trials + 1.0, dtype=w.dtype))
-        - torch.lgamma(counts + 1)
-        - torch.lgamma(trials - counts + 1)
-    )
-    share, first, second = w[..., :1], w[..., 1:2], w[..., 2:]
-    return ways * (
-        (1 - share) * first**counts * (1 - first) ** (trials - counts)
-        + share * second**counts * (1 - second) ** (trials - counts)
-    )
-
-
 def _mixture_excess(w: torch.Tensor) -> torch.Tensor:
-    return divergence(torch.tensor([0.25, 0.5, 0.25], dtype=w.dtype), binomial_mixture(w))
+    return divergence(torch.tensor([0.25, 0.5, 0.25], dtype=w.dtype), torch.stack(binomial_mixture(w), -1))
 
 
 def _box(dimension: int) -> dict[str, np.ndarray]:
