@@ -138,8 +138,8 @@ class VolumeCode:
 def redundancies(code: VolumeCode, counts: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Redundancy R_n in nats, code length minus that of the truth, of the data ``counts`` (draws, outcomes).
 
-    Of the volume code, and of the regular code that gives each of the d parameters a uniform grid of spacing ~ 1/sqrt(n)
-    and so pays d/2 log n. Both (draws,).
+    Of the volume code, and of the regular code that gives each of the d parameters a uniform grid of spacing about
+    1/sqrt(n) and so pays d/2 log n. Both (draws,).
     """
     near, totals = code.totals(counts)
     ideal = -counts @ np.log(code.book.model.truth)
@@ -156,7 +156,7 @@ def _grid_totals(model: CodeModel, w: np.ndarray, n: int, counts: np.ndarray) ->
 
 
 def _angles(model: CodeModel, p: np.ndarray) -> np.ndarray:
-    """(..., outcomes) -> (..., axes): arcsine angles, in which Kullback-Leibler divergence is about 2 |difference|^2."""
+    """(..., outcomes) -> (..., axes): arcsine angles, in which the divergence is about 2 |difference|^2."""
     return np.arcsin(np.sqrt(np.clip(model.factors(p), 0, 1)))
 
 
