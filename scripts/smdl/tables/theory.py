@@ -77,7 +77,7 @@ BITS = Table(
         Column(
             "cell",
             TEXT,
-            "volume (the whole sublevel set), box, cube, or quantizer (n_q values equally spaced in [-max |w|, max |w|])",
+            "volume (the whole sublevel set), box, cube, or quantizer (n_q equally spaced values)",
         ),
         EPSILON,
         DIMENSION,
