@@ -17,6 +17,8 @@ from scipy.stats import t as student
 LARGEST_SHIFT = 12.0
 # Multiplicities this much worse by the Bayesian information criterion are ruled out (Kass, Raftery 1995: "strong").
 RULED_OUT = 6.0
+# An advantage this small is "not worth more than a bare mention": the smaller multiplicity is kept.
+BARE_MENTION = 2.0
 # Relative size of errors (rounding, quadrature) below which a misfit of an exact curve says nothing.
 EXACT_ERROR = 1e-7
 
@@ -45,14 +47,15 @@ def fit_exponent(logs: np.ndarray, curves: np.ndarray, largest: int, accumulatin
 
     ``accumulating`` says that a curve's error grows along it as a random walk (splitting) instead of being independent
     from point to point (redundancy, exact integrals). Multiplicities 1..``largest`` are compared by the Bayesian
-    information criterion. The half width of the interval is Student's quantile times the jackknife error over
-    replicates plus the change of the estimate when the third of the points farthest from the limit is left out; the
-    interval spans all multiplicities not ruled out.
+    information criterion; of those as good as the best the smallest is taken. The half width of the interval is
+    Student's quantile times the jackknife error over replicates plus the change of the estimate when the third of the
+    points farthest from the limit is left out; the interval spans all multiplicities not ruled out.
     """
     fits = {m: _fit(logs, curves.mean(0), m, accumulating) for m in range(1, largest + 1)}
     scores = {m: fit.score for m, fit in fits.items()}
-    best = min(scores, key=scores.get)
-    kept = [m for m in scores if scores[m] <= scores[best] + RULED_OUT]
+    lowest = min(scores.values())
+    best = min(m for m in scores if scores[m] <= lowest + BARE_MENTION)
+    kept = [m for m in scores if scores[m] <= lowest + RULED_OUT]
     halves = {m: _half_width(logs, curves, m, accumulating, confidence, fits[m].coefficient) for m in kept}
     chosen = fits[best]
     return Fit(
