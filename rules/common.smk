@@ -106,3 +106,21 @@ def compressed(scheme):
 def drawn(figure):
     """The files of a figure."""
     return {format: f"<results>/figures/{figure}.{format}" for format in ("svg", "png")}
+
+
+def theory_tables(part):
+    """The outputs of a part of the theory, one a model."""
+    return expand(
+        f"results/theory/{part}/{{model}}.parquet", model=config["theory"][part]["models"]
+    )
+
+
+def theory_networks(part):
+    """The outputs of a part of the theory, one a trained network."""
+    units = config["theory"]["networks"]["teacher_units"]
+    return expand(f"results/theory/{part}/teacher{{units}}.parquet", units=units)
+
+
+def theory_drawn(figure):
+    """The files of a figure of the theory."""
+    return {format: f"results/theory/figures/{figure}.{format}" for format in ("svg", "png")}

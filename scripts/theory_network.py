@@ -1,0 +1,11 @@
+"""Rule theory_network: a small network, its LLC by the sampler and its cells."""
+
+from smdl.job import job
+
+with job(snakemake) as this:
+    from smdl.tables.theory import BITS, THEORY
+    from smdl.theory.runs import bits_of_network
+
+    rows, estimate = bits_of_network(int(snakemake.wildcards.units), this.settings, this.seed)
+    this.write(snakemake.output.bits, BITS, rows)
+    this.write(snakemake.output.theory, THEORY, [estimate])
