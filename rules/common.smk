@@ -10,6 +10,7 @@ from snakemake.exceptions import WorkflowError
 # Scripts find the library beside them; the Snakefile's process is told where it is.
 sys.path.append(str(Path(str(workflow.current_basedir)).parent / "scripts"))
 
+from smdl.cluster import guard
 from smdl.config import validated
 from smdl.errors import StudyError
 from smdl.stages import stage_version
@@ -18,6 +19,10 @@ try:
     config = validated(config)
 except StudyError as problems:
     raise WorkflowError(str(problems)) from None
+
+guard.install()
+# Bash would die of SLURM's warning, and the script with it before its state is saved: let bash wait instead.
+shell.prefix("set -euo pipefail; trap : TERM; ")
 
 MODELS = config["models"]
 SCHEMES = config["compression"]["schemes"]

@@ -17,6 +17,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 
@@ -232,6 +233,14 @@ class Cluster:
             daemon.kill()
             daemon.wait()
 
+    def kill_job(self, job: str) -> None:
+        """Kill a job's processes and those that watch over it, as when its node loses power."""
+        stepd = f"slurmstepd: [{job}.".encode()
+        mine = f"SLURM_JOB_ID={job}\0".encode()
+        for process in self._marked():
+            if (process / "cmdline").read_bytes().startswith(stepd) or mine in (process / "environ").read_bytes():
+                _kill(process)
+
     def log(self) -> str:
         """The ends of all daemons' logs, for the message of a failed test."""
         return "\n".join(
@@ -307,15 +316,25 @@ class Cluster:
                 raise TimeoutError(f"the cluster did not come up within {seconds:g} s\n{self.log()}")
             time.sleep(0.05)
 
+    def _marked(self) -> list[Path]:
+        """Every process of this cluster and its jobs, but this one, as its folder under /proc."""
+        mark = f"{MARK}={self.folder}\0".encode()
+        found = []
+        for process in Path("/proc").glob("[0-9]*"):
+            with suppress(OSError):
+                if int(process.name) != os.getpid() and mark in (process / "environ").read_bytes():
+                    found.append(process)
+        return found
+
     def _sweep(self) -> None:
         """End what jobs left behind: everything whose environment bears this cluster's mark."""
-        mark = f"{MARK}={self.folder}\0".encode()
-        for process in Path("/proc").glob("[0-9]*"):
-            try:
-                if int(process.name) != os.getpid() and mark in (process / "environ").read_bytes():
-                    os.kill(int(process.name), signal.SIGKILL)
-            except OSError:
-                continue
+        for process in self._marked():
+            _kill(process)
+
+
+def _kill(process: Path) -> None:
+    with suppress(OSError):
+        os.kill(int(process.name), signal.SIGKILL)
 
 
 def _program(name: str) -> str | None:
