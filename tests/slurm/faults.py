@@ -10,9 +10,13 @@ from pathlib import Path
 from cluster import Cluster
 from study import Study
 
-CANCELLED, TIME, MEMORY, SLURMD, NODE, REQUEUED, PREEMPTED, LATE = range(8)
+CANCELLED, MEMORY, SLURMD, NODE, REQUEUED, PREEMPTED, LATE = (f"quick/step40/block{block}" for block in range(7))
+TIME = "slow/step40/block0"
+CHAINS = (TIME, CANCELLED, MEMORY, SLURMD, NODE, REQUEUED, PREEMPTED, LATE)
 PARTITIONS = {NODE: "frail", REQUEUED: "requeued", PREEMPTED: "cancelled"}
-SECONDS = 420
+# A chain as the profile's expressions see it.
+THIS = "f'{wildcards.model}/step{wildcards.step}/block{wildcards.block}'"
+SECONDS = 560
 
 
 class Round:
@@ -20,9 +24,8 @@ class Round:
 
     def __init__(self, folder: Path, cluster: Cluster):
         self.cluster = cluster
-        self.blocks = list(range(8))
         self.reference = Study(folder / "reference")
-        self.reference.locally(self.reference.targets(self.blocks))
+        self.reference.locally(self.reference.targets(CHAINS))
         self.main, self.interrupted, self.killed = (
             Study(folder / name, cluster, like=self.reference) for name in ("main", "interrupted", "killed")
         )
@@ -33,13 +36,13 @@ class Round:
     def run(self) -> None:
         """Start all, do the harm when a chain is there to suffer it, and wait for the end."""
         main = self.main.start(
-            self.main.targets(self.blocks),
-            slurm_partition=f"{PARTITIONS}.get(int(wildcards.block), 'cpu')",
+            self.main.targets(CHAINS),
+            slurm_partition=f"{PARTITIONS}.get({THIS}, 'cpu')",
             slurm_extra="--signal=TERM@5",
-            runtime=f"1 if int(wildcards.block) == {TIME} and attempt == 1 else 10",
-            mem_mb=f"300 if int(wildcards.block) == {MEMORY} and attempt == 1 else 1500",
+            runtime=f"1 if {THIS} == '{TIME}' and attempt == 1 else 10",
+            mem_mb=f"300 if {THIS} == '{MEMORY}' and attempt == 1 else 1500",
         )
-        target = self.interrupted.targets([0])
+        target = self.interrupted.targets([CANCELLED])
         interrupted = self.interrupted.start(target)
         killed = self.killed.start(target)
         harm: dict[Callable[[], bool], Callable[[], None]] = {
@@ -48,8 +51,8 @@ class Round:
             lambda: self.main.saved(NODE): self._kill_node,
             lambda: self.main.saved(REQUEUED) and self.main.saved(PREEMPTED): self._preempt,
             lambda: self.main.draws(LATE).exists(): self._hide,
-            lambda: self.interrupted.saved(0): lambda: interrupted.send_signal(signal.SIGINT),
-            lambda: self.killed.saved(0): lambda: self._kill_snakemake(killed),
+            lambda: self.interrupted.saved(CANCELLED): lambda: interrupted.send_signal(signal.SIGINT),
+            lambda: self.killed.saved(CANCELLED): lambda: self._kill_snakemake(killed),
             lambda: interrupted.poll() is not None: lambda: self._again("interrupted", target),
             lambda: killed.poll() is not None: lambda: self._again("killed", target),
             lambda: "REQUEUED" in self._states(NODE) or "NODE_FAIL" in self._states(NODE): self._restore_node,
@@ -107,15 +110,15 @@ class Round:
         self._note("Snakemake killed")
         run.kill()
         run.wait()
-        self.orphans = self.killed.running(0)
+        self.orphans = self.killed.running(CANCELLED)
         self.killed.unlock()
 
     def _again(self, name: str, target: list[str]) -> None:
         self._note(f"{name}: Snakemake again")
         self.runs[name] = getattr(self, name).start(target)
 
-    def _states(self, block: int) -> str:
-        return " ".join(state for _, state in self.main.jobs(block))
+    def _states(self, chain: str) -> str:
+        return " ".join(state for _, state in self.main.jobs(chain))
 
     def _note(self, what: str) -> None:
         self.events.append(f"{time.monotonic() - self.started:6.1f} s  {what}")

@@ -5,6 +5,7 @@ import re
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,6 @@ from snakemake.profiles import ProfileConfigFileParser
 HERE = Path(__file__).parent
 ROOT = HERE.parents[1]
 CONFIG = HERE / "config.faults.yaml"
-CHAINS = "neox/step40/block"
 SITE = {"SMDL_ACCOUNT": ACCOUNT, "SMDL_CPU_PARTITION": "cpu", "SMDL_GPU_PARTITION": "gpu"}
 LIVE = ("PENDING", "RUNNING", "SUSPENDED", "COMPLETING", "CONFIGURING")
 
@@ -36,23 +36,23 @@ class Study:
     def results(self) -> Path:
         return self.folder / "results/faults"
 
-    def draws(self, block: int) -> Path:
-        return self.results / f"draws/{CHAINS}{block}.parquet"
+    def draws(self, chain: str) -> Path:
+        return self.results / f"draws/{chain}.parquet"
 
-    def table(self, block: int) -> pd.DataFrame:
-        return pd.read_parquet(self.draws(block))
+    def table(self, chain: str) -> pd.DataFrame:
+        return pd.read_parquet(self.draws(chain))
 
-    def saved(self, block: int) -> bool:
-        """Whether the chains of this block are under way and have saved their state."""
-        return any((self.results / f"state/{CHAINS}{block}").glob("*.state"))
+    def saved(self, chain: str) -> bool:
+        """Whether this chain is under way and has saved its state."""
+        return any((self.results / f"state/{chain}").glob("*.state"))
 
-    def resumed_at(self, block: int) -> int:
-        """The step that the last job of this block began with."""
-        log = (self.results / f"logs/llc_chains/{CHAINS}{block}.log").read_text()
+    def resumed_at(self, chain: str) -> int:
+        """The step that the last job of this chain began with."""
+        log = (self.results / f"logs/llc_chains/{chain}.log").read_text()
         return int(re.search(r"chains:[^|]*\|[^|]*\| *(\d+)/", log)[1])
 
-    def targets(self, blocks: list[int]) -> list[str]:
-        return [str(self.draws(block).relative_to(self.folder)) for block in blocks]
+    def targets(self, chains: Iterable[str]) -> list[str]:
+        return [str(self.draws(chain).relative_to(self.folder)) for chain in chains]
 
     def locally(self, targets: list[str]) -> None:
         """Run on this machine, undisturbed."""
@@ -75,22 +75,21 @@ class Study:
     def log(self) -> str:
         return (self.folder / "snakemake.log").read_text()
 
-    def jobs(self, block: int) -> list[tuple[str, str]]:
-        """Id and state of every job that SLURM ever ran for this block's chains, one entry a start."""
+    def jobs(self, chain: str) -> list[tuple[str, str]]:
+        """Id and state of every job that SLURM ever ran for this chain, one entry a start."""
         columns = ["sacct", "--duplicates", "-n", "-X", "-P", "--format=JobIDRaw,State,WorkDir,Comment"]
         rows = [row.split("|") for row in self.cluster.run(*columns).splitlines()]
-        comment = f"rule_llc_chains_wildcards_neox_40_{block}"
-        return [(job, state) for job, state, folder, said in rows if said == comment and folder == str(self.folder)]
+        mine = [str(self.folder), _comment(chain)]
+        return [(job, state) for job, state, *whose in rows if whose == mine]
 
-    def running(self, block: int) -> list[str]:
-        """Ids of the unfinished jobs of this block's chains, as the controller sees them."""
+    def running(self, chain: str) -> list[str]:
+        """Ids of the unfinished jobs of this chain, as the controller sees them."""
         listing = self.cluster.run("squeue", "-h", "--format=%i\t%T\t%Z\t%k").splitlines()
-        comment = f"rule_llc_chains_wildcards_neox_40_{block}"
         rows = [row.split("\t") for row in listing]
-        return [row[0] for row in rows if row[1] in LIVE and row[2:] == [str(self.folder), comment]]
+        return [row[0] for row in rows if row[1] in LIVE and row[2:] == [str(self.folder), _comment(chain)]]
 
-    def node(self, block: int) -> str:
-        return self.cluster.run("squeue", "-h", "--format=%N", f"--jobs={self.running(block)[0]}").strip()
+    def node(self, chain: str) -> str:
+        return self.cluster.run("squeue", "-h", "--format=%N", f"--jobs={self.running(chain)[0]}").strip()
 
     def _arguments(self, targets: list[str]) -> list[str]:
         return [*targets, "--snakefile", str(ROOT / "Snakefile"), "--configfile", str(CONFIG)]
@@ -108,3 +107,8 @@ class Study:
         target.mkdir(exist_ok=True)
         (target / "config.yaml").write_text(yaml.safe_dump(profile))
         return target
+
+
+def _comment(chain: str) -> str:
+    """What the executor plugin writes into a job's comment: the rule and its wildcards."""
+    return "rule_llc_chains_wildcards_" + re.sub("/(step|block)", "_", chain)

@@ -2,18 +2,18 @@
 
 import pandas as pd
 import pytest
-from faults import CANCELLED, LATE, MEMORY, NODE, PREEMPTED, REQUEUED, SLURMD, TIME, Round
+from faults import CANCELLED, CHAINS, LATE, MEMORY, NODE, PREEMPTED, REQUEUED, SLURMD, TIME, Round
 
 pytestmark = [pytest.mark.slurm, pytest.mark.timeout(600)]
 
 
-def states(faulted: Round, block: int) -> list[str]:
-    return [state.split()[0] for _, state in faulted.main.jobs(block)]
+def states(faulted: Round, chain: str) -> list[str]:
+    return [state.split()[0] for _, state in faulted.main.jobs(chain)]
 
 
-def same(faulted: Round, study: str, block: int) -> bool:
+def same(faulted: Round, study: str, chain: str) -> bool:
     pd.testing.assert_frame_equal(
-        getattr(faulted, study).table(block), faulted.reference.table(block), check_exact=True
+        getattr(faulted, study).table(chain), faulted.reference.table(chain), check_exact=True
     )
     return True
 
@@ -24,9 +24,9 @@ def test_the_workflow_ends_well(faulted):
     )
 
 
-@pytest.mark.parametrize("block", range(8))
-def test_draws_equal_those_of_an_undisturbed_run(faulted, block):
-    assert same(faulted, "main", block)
+@pytest.mark.parametrize("chain", CHAINS)
+def test_draws_equal_those_of_an_undisturbed_run(faulted, chain):
+    assert same(faulted, "main", chain)
 
 
 def test_cancelled_chain_is_retried_and_goes_on(faulted):
@@ -73,13 +73,13 @@ def test_file_that_shows_late_is_waited_for(faulted):
 
 def test_interrupted_snakemake_cancels_its_job_and_goes_on_later(faulted):
     assert faulted.first["interrupted"].returncode != 0
-    assert [state.split()[0] for _, state in faulted.interrupted.jobs(0)] == ["CANCELLED", "COMPLETED"]
-    assert faulted.interrupted.resumed_at(0) > 0
-    assert same(faulted, "interrupted", 0)
+    assert [state.split()[0] for _, state in faulted.interrupted.jobs(CANCELLED)] == ["CANCELLED", "COMPLETED"]
+    assert faulted.interrupted.resumed_at(CANCELLED) > 0
+    assert same(faulted, "interrupted", CANCELLED)
 
 
 def test_killed_snakemake_leaves_a_job_that_the_next_one_ends(faulted):
     assert len(faulted.orphans) == 1
-    assert [state.split()[0] for _, state in faulted.killed.jobs(0)] == ["CANCELLED", "COMPLETED"]
-    assert faulted.killed.resumed_at(0) > 0
-    assert same(faulted, "killed", 0)
+    assert [state.split()[0] for _, state in faulted.killed.jobs(CANCELLED)] == ["CANCELLED", "COMPLETED"]
+    assert faulted.killed.resumed_at(CANCELLED) > 0
+    assert same(faulted, "killed", CANCELLED)
