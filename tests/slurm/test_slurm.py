@@ -1,10 +1,30 @@
 """Faults of a real SLURM: nothing is lost, nothing hangs, and the draws equal an undisturbed run's, bit for bit."""
 
+from collections.abc import Iterator
+
 import pandas as pd
 import pytest
+from cluster import Cluster, Unavailable, provide
 from faults import CANCELLED, CHAINS, LATE, MEMORY, NODE, PREEMPTED, REQUEUED, SLURMD, TIME, Round
 
-pytestmark = [pytest.mark.slurm, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.slurm, pytest.mark.timeout(900)]
+
+
+@pytest.fixture(scope="session")
+def cluster() -> Iterator[Cluster]:
+    try:
+        provide(accounting=True)
+    except Unavailable as why:
+        pytest.skip(str(why))
+    with Cluster(accounting=True) as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def faulted(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Round:
+    done = Round(tmp_path_factory.mktemp("faults"), cluster)
+    done.run()
+    return done
 
 
 def states(faulted: Round, chain: str) -> list[str]:
