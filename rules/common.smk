@@ -10,6 +10,8 @@ from snakemake.exceptions import WorkflowError
 # Scripts find the library beside them; the Snakefile's process is told where it is.
 sys.path.append(str(Path(str(workflow.current_basedir)).parent / "scripts"))
 
+from smdl.cluster import guard
+from smdl.cluster import resources as needs
 from smdl.config import validated
 from smdl.errors import StudyError
 from smdl.stages import stage_version
@@ -18,6 +20,10 @@ try:
     config = validated(config)
 except StudyError as problems:
     raise WorkflowError(str(problems)) from None
+
+guard.install()
+# Bash would die of SLURM's warning, and the script with it before its state is saved: let bash wait instead.
+shell.prefix("set -euo pipefail; trap : TERM; ")
 
 MODELS = config["models"]
 SCHEMES = config["compression"]["schemes"]
@@ -85,6 +91,53 @@ def chains_of_block(wildcards):
     size = config["llc"]["chains_per_job"]
     first = int(wildcards.block) * size
     return list(range(first, min(first + size, config["llc"]["chains"])))
+
+
+def asks(copies, tokens, finished=None):
+    """What a job on one model asks a cluster for; without effect on one machine.
+
+    ``copies`` is how many vectors as long as the weights it holds, ``tokens`` how many it passes forward and back,
+    ``finished`` the pattern of tables by earlier jobs of the same work, whose wall times then set the limit.
+    """
+
+    def size(wildcards):
+        return needs.parameters(MODELS[wildcards.model])
+
+    def memory(wildcards, attempt):
+        return needs.memory_mb(size(wildcards), MODELS[wildcards.model]["dtype"], copies, attempt)
+
+    def minutes(wildcards, attempt):
+        done = (
+            Path("results", config["study"]).glob(finished.format(model=wildcards.model))
+            if finished
+            else ()
+        )
+        return needs.minutes(size(wildcards), tokens(wildcards), attempt, needs.wall_seconds(done))
+
+    return {
+        "gpu": lambda wildcards: needs.gpus(size(wildcards)),
+        "mem_mb": memory,
+        "runtime": minutes,
+    }
+
+
+def chain_tokens(wildcards):
+    """Tokens that a block of chains passes, controls included."""
+    settings = sampler_settings(wildcards.model)
+    steps = settings["burn_in"] + settings["draws"] * settings["steps_between_draws"]
+    chains = len(chains_of_block(wildcards)) * (2 if config["llc"]["control"] else 1)
+    return chains * steps * settings["batch_size"] * config["corpus"]["context"]
+
+
+def block_tokens(*splits):
+    """Tokens of some splits of the corpus."""
+    return sum(config["corpus"]["blocks"][split] for split in splits) * config["corpus"]["context"]
+
+
+def training_tokens(wildcards):
+    """Tokens that a training passes."""
+    training = MODELS[wildcards.model]["training"]
+    return training["steps"] * training["batch_size"] * config["corpus"]["context"]
 
 
 def scheme_settings(scheme):

@@ -14,6 +14,9 @@ rule compress:
         "<logs>/compress.log",
     conda:
         "../envs/model.yaml"
+    resources:
+        # A scheme tries some hundred weights on the evaluation blocks.
+        **asks(4, lambda wc: 300 * block_tokens("evaluation")),
     params:
         version=stage_version("compress"),
         folder=checkpoint,

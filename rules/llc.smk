@@ -15,6 +15,8 @@ rule llc_chains:
         "<logs>/llc_chains/{model}/step{step}/block{block}.log",
     conda:
         "../envs/model.yaml"
+    resources:
+        **asks(5, chain_tokens, "draws/{model}/*/*.parquet"),
     params:
         version=stage_version("llc"),
         seed=config["seed"],

@@ -18,6 +18,8 @@ rule train:
         model=of_source("train"),
     conda:
         "../envs/model.yaml"
+    resources:
+        **asks(6, training_tokens),
     params:
         version=stage_version("train"),
         seed=config["seed"],
@@ -60,6 +62,8 @@ rule reference:
         "<logs>/reference/{model}/step{step}.log",
     conda:
         "../envs/model.yaml"
+    resources:
+        **asks(2, lambda wc: block_tokens("sampling", "evaluation")),
     params:
         version=stage_version("reference"),
         folder=checkpoint,

@@ -1,0 +1,133 @@
+"""What Snakemake's SLURM executor plugin (2.8.0) leaves open, closed.
+
+Four gaps, each seen on a real cluster (docs/slurm.md has the measurements):
+
+1. A query that SLURM does not answer makes the plugin forget its running jobs, and the workflow waits for ever.
+2. PREEMPTED, and NODE_FAIL when SLURM may requeue, count as "goes on"; when SLURM does not requeue, for ever.
+3. ``CANCELLED by 1000``, as sacct says it, is not ``CANCELLED``; a job that SLURM has forgotten is waited for.
+4. A Snakemake started after another was killed submits a second job beside the one still running.
+
+``install`` puts two functions of the plugin behind this module: the one that asks for states, and the one that
+builds the sbatch command. Everything else stays the plugin's.
+"""
+
+import re
+import subprocess
+import sys
+import time
+from collections import defaultdict
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from logging import Logger
+from types import ModuleType
+from typing import Any
+
+from smdl.errors import StudyError
+
+PLUGIN = "snakemake_executor_plugin_slurm"
+FINAL_UNLESS_REQUEUED = ("PREEMPTED", "NODE_FAIL")
+RUN_ID = re.compile(r"(\w+_)?[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+
+Answer = tuple[dict[str, str] | None, float | None]
+
+
+@dataclass
+class States:
+    """SLURM's job states, made into ones that the plugin acts on rightly.
+
+    ``patience`` (s) is how long a state that a requeue would end may last before it is taken for the end.
+    """
+
+    patience: float = 60.0
+    clock: Callable[[], float] = time.monotonic
+    since: dict[str, float] = field(default_factory=dict)
+    listed: set[str] = field(default_factory=set)
+
+    def settle(self, states: dict[str, str], complete: bool) -> dict[str, str]:
+        """Judge one answer, job id to state; ``complete`` when it lists every job that SLURM knows.
+
+        A preempted or node-failed job that is not requeued becomes FAILED, so that Snakemake retries it. A job that
+        was listed and no longer is becomes UNKNOWN, for which the plugin looks at the outputs: they are written
+        atomically, so their presence tells.
+        """
+        states = {job: state.split(" ")[0] for job, state in states.items()}
+        settled = {job: self._settled(job, state) for job, state in states.items()}
+        if complete:
+            gone = {job: "UNKNOWN" for job in self.listed - states.keys() if self._lasts(job)}
+            self.listed |= states.keys()
+            return settled | gone
+        return settled
+
+    def _settled(self, job: str, state: str) -> str:
+        if state not in FINAL_UNLESS_REQUEUED:
+            self.since.pop(job, None)
+            return state
+        return "FAILED" if self._lasts(job) else state
+
+    def _lasts(self, job: str) -> bool:
+        return self.clock() - self.since.setdefault(job, self.clock()) >= self.patience
+
+
+class Guard:
+    """The two functions that stand before the plugin's own."""
+
+    def __init__(self, plugin: ModuleType, patience: float):
+        self.query: Callable[[str, Logger], Awaitable[Answer]] = plugin.query_job_status
+        self.command: Callable[..., str] = plugin.get_submit_command
+        self.states = States(patience)
+        self.silent = False
+        self.orphans: dict[str, list[str]] | None = None
+
+    async def query_job_status(self, command: str, logger: Logger) -> Answer:
+        """Ask SLURM for the states; silence is an answer that names no job, so that none is forgotten."""
+        states, seconds = await self.query(command, logger)
+        if (states is None) != self.silent:
+            self.silent = states is None
+            logger.warning("SLURM does not answer; waiting for it." if self.silent else "SLURM answers again.")
+        if states is None:
+            return {}, 0.0
+        return self.states.settle(states, complete=command.startswith("squeue")), seconds
+
+    def get_submit_command(self, job: Any, params: dict[str, Any], *rest: Any, **options: Any) -> str:
+        """The sbatch command; where a killed Snakemake left the same job running, that one is ended first.
+
+        Snakemake submits only what it has locked, so another job in this folder for the same rule and wildcards is
+        an orphan. It is asked to stop (a chain then saves its state), and the new job waits for its end.
+        """
+        if self.orphans is None:
+            self.orphans = _orphans(str(params["workdir"]), params["run_uuid"])
+        command = self.command(job, params, *rest, **options)
+        jobs = self.orphans.pop(params["comment_str"], [])
+        if not jobs:
+            return command
+        subprocess.run(["scancel", *jobs], check=False)
+        print(f"Ending SLURM job {' '.join(jobs)} of an earlier run: it does the same work.", file=sys.stderr)
+        return f"{command} --dependency=afterany:{':'.join(jobs)}"
+
+
+def install(patience: float = 60.0) -> Guard | None:
+    """Put the guard before the plugin, once, where the plugin is loaded; raise StudyError where it has changed."""
+    plugin = sys.modules.get(PLUGIN)
+    if plugin is None:
+        return None
+    if not (hasattr(plugin, "query_job_status") and hasattr(plugin, "get_submit_command")):
+        raise StudyError(f"{PLUGIN} is not the version this workflow guards: install what requirements.lock says")
+    if isinstance(getattr(plugin.query_job_status, "__self__", None), Guard):
+        return plugin.query_job_status.__self__
+    guard = Guard(plugin, patience)
+    plugin.query_job_status = guard.query_job_status
+    plugin.get_submit_command = guard.get_submit_command
+    return guard
+
+
+def _orphans(workdir: str, run: str) -> dict[str, list[str]]:
+    """Unfinished jobs of other Snakemake runs in this folder, by the comment that names rule and wildcards."""
+    listing = subprocess.run(
+        ["squeue", "--me", "--noheader", "--format=%i\t%j\t%k\t%Z"], capture_output=True, text=True, check=False
+    ).stdout
+    jobs = defaultdict(list)
+    for line in listing.splitlines():
+        job, name, comment, folder = line.split("\t")
+        if folder == workdir and name != run and RUN_ID.fullmatch(name):
+            jobs[comment].append(job)
+    return dict(jobs)

@@ -1,0 +1,54 @@
+"""What a job asks a cluster for, from the size of its model, its work, and the attempt it is.
+
+Sizes are counted, not guessed: weights and their copies. Time is measured where a job of the same kind has finished in
+this study (its table says how long it took), and counted from floating-point operations before that.
+"""
+
+import math
+from collections.abc import Iterable
+from pathlib import Path
+
+from smdl.tables import read_provenance
+
+# Python, torch and two Snakemakes, before any weight is loaded (MB).
+BASE_MB = 3000
+BYTES = {"float32": 4, "bfloat16": 2, "float16": 2}
+# A single GPU in float32 without tensor cores, and a core of a CPU: rates to count on before one is measured (1/s).
+GPU_RATE, CPU_RATE = 5e12, 5e9
+# Below so many weights a GPU waits for Python more than it computes.
+GPU_FROM_PARAMETERS = 5_000_000
+MARGIN = 2.0
+START_MINUTES = 10
+
+
+def parameters(model: dict, vocabulary: int = 256) -> int:
+    """Number of weights: as the config says, or counted from the shape of a GPT-NeoX that the study trains."""
+    if "parameters" in model:
+        return model["parameters"]
+    shape = model.get("architecture", {"layers": 0, "hidden": 0})
+    return 12 * shape["layers"] * shape["hidden"] ** 2 + 2 * vocabulary * shape["hidden"]
+
+
+def gpus(weights: int) -> int:
+    """GPUs of a job on a model of so many weights: one, or none for the very small."""
+    return int(weights >= GPU_FROM_PARAMETERS)
+
+
+def memory_mb(weights: int, dtype: str, copies: int, attempt: int) -> int:
+    """Host memory (MB) for ``copies`` vectors as long as the weights; every further attempt asks for as much again."""
+    return attempt * (BASE_MB + math.ceil(copies * weights * BYTES[dtype] / 1e6))
+
+
+def minutes(weights: int, tokens: int, attempt: int, measured: Iterable[float] = ()) -> int:
+    """Time limit (minutes) for forward and backward passes over ``tokens``, six operations a weight and token.
+
+    ``measured`` holds the wall times (s) of finished jobs of the same work: where there are any, the longest counts.
+    """
+    rate = GPU_RATE if gpus(weights) else CPU_RATE
+    seconds = max(measured, default=6 * weights * tokens / rate)
+    return attempt * (START_MINUTES + math.ceil(MARGIN * seconds / 60))
+
+
+def wall_seconds(tables: Iterable[Path]) -> list[float]:
+    """Wall times (s) of the jobs that wrote these tables, from their provenance."""
+    return [read_provenance(table)["wall_seconds"] for table in tables]

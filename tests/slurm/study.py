@@ -1,0 +1,114 @@
+"""A folder in which a small study runs under SLURM, and what a test wants to know of it."""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import yaml
+from cluster import ACCOUNT, Cluster
+from snakemake.profiles import ProfileConfigFileParser
+
+HERE = Path(__file__).parent
+ROOT = HERE.parents[1]
+CONFIG = HERE / "config.faults.yaml"
+SITE = {"SMDL_ACCOUNT": ACCOUNT, "SMDL_CPU_PARTITION": "cpu", "SMDL_GPU_PARTITION": "gpu"}
+LIVE = ("PENDING", "RUNNING", "SUSPENDED", "COMPLETING", "CONFIGURING")
+
+
+class Study:
+    """One working folder; Snakemake is started in it through the shipped profile."""
+
+    def __init__(self, folder: Path, cluster: Cluster | None = None, like: "Study | None" = None):
+        self.folder = folder
+        self.cluster = cluster
+        folder.mkdir(parents=True)
+        if like is not None:
+            for name in ("corpus", "trained", "reference"):
+                shutil.copytree(like.results / name, self.results / name, copy_function=shutil.copy2)
+
+    @property
+    def results(self) -> Path:
+        return self.folder / "results/faults"
+
+    def draws(self, chain: str) -> Path:
+        return self.results / f"draws/{chain}.parquet"
+
+    def table(self, chain: str) -> pd.DataFrame:
+        return pd.read_parquet(self.draws(chain))
+
+    def saved(self, chain: str) -> bool:
+        """Whether this chain is under way and has saved its state."""
+        return any((self.results / f"state/{chain}").glob("*.state"))
+
+    def resumed_at(self, chain: str) -> int:
+        """The step that the last job of this chain began with."""
+        log = (self.results / f"logs/llc_chains/{chain}.log").read_text()
+        return int(re.search(r"chains:[^|]*\|[^|]*\| *(\d+)/", log)[1])
+
+    def targets(self, chains: Iterable[str]) -> list[str]:
+        return [str(self.draws(chain).relative_to(self.folder)) for chain in chains]
+
+    def locally(self, targets: list[str]) -> None:
+        """Run on this machine, undisturbed."""
+        command = [sys.executable, "-m", "snakemake", *self._arguments(targets), "--profile", ROOT / "profiles/local"]
+        done = subprocess.run(command, cwd=self.folder, capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr
+
+    def start(self, targets: list[str], **chains: Any) -> subprocess.Popen:
+        """Start Snakemake through profiles/slurm; ``chains`` are resources of the chain jobs."""
+        profile = self._profile(chains)
+        command = [sys.executable, HERE / "launch.py", *self._arguments(targets), "--profile", profile]
+        environment = self.cluster.environment | {"PYTHONPATH": str(ROOT / "scripts")}
+        with (self.folder / "snakemake.log").open("a") as log:
+            return subprocess.Popen(command, cwd=self.folder, env=environment, stdout=log, stderr=log)
+
+    def unlock(self) -> None:
+        command = [sys.executable, "-m", "snakemake", "--unlock", *self._arguments([])]
+        subprocess.run(command, check=True, cwd=self.folder, capture_output=True)
+
+    def log(self) -> str:
+        return (self.folder / "snakemake.log").read_text()
+
+    def jobs(self, chain: str) -> list[tuple[str, str]]:
+        """Id and state of every job that SLURM ever ran for this chain, one entry a start."""
+        columns = ["sacct", "--duplicates", "-n", "-X", "-P", "--format=JobIDRaw,State,WorkDir,Comment"]
+        rows = [row.split("|") for row in self.cluster.run(*columns).splitlines()]
+        mine = [str(self.folder), _comment(chain)]
+        return [(job, state) for job, state, *whose in rows if whose == mine]
+
+    def running(self, chain: str) -> list[str]:
+        """Ids of the unfinished jobs of this chain, as the controller sees them."""
+        listing = self.cluster.run("squeue", "-h", "--format=%i\t%T\t%Z\t%k").splitlines()
+        rows = [row.split("\t") for row in listing]
+        return [row[0] for row in rows if row[1] in LIVE and row[2:] == [str(self.folder), _comment(chain)]]
+
+    def node(self, chain: str) -> str:
+        return self.cluster.run("squeue", "-h", "--format=%N", f"--jobs={self.running(chain)[0]}").strip()
+
+    def _arguments(self, targets: list[str]) -> list[str]:
+        return [*targets, "--snakefile", str(ROOT / "Snakefile"), "--configfile", str(CONFIG)]
+
+    def _profile(self, chains: dict[str, Any]) -> Path:
+        """The shipped profile, with this cluster's names, and sizes that fit a test."""
+        os.environ.update(SITE)
+        with (ROOT / "profiles/slurm/config.yaml").open() as shipped:
+            profile = dict(ProfileConfigFileParser().parse(shipped))
+        profile["default-resources"] += ["mem_mb=1500", "runtime=5"]
+        own = tuple(f"llc_chains:{name}=" for name in chains)
+        resources = [entry for entry in profile["set-resources"] if not entry.startswith(own)]
+        profile["set-resources"] = resources + [f"llc_chains:{name}={value}" for name, value in chains.items()]
+        target = self.folder / "profile"
+        target.mkdir(exist_ok=True)
+        (target / "config.yaml").write_text(yaml.safe_dump(profile))
+        return target
+
+
+def _comment(chain: str) -> str:
+    """What the executor plugin writes into a job's comment: the rule and its wildcards."""
+    return "rule_llc_chains_wildcards_" + re.sub("/(step|block)", "_", chain)
