@@ -13,6 +13,7 @@ STAGES = {
     "compress": 1,
     "gather": 1,
     "figures": 1,
+    "coding": 1,
     "hinton": 1,
 }
 
