@@ -10,6 +10,7 @@ may change, so that users' results are made anew, and write the digests with
 import ast
 import hashlib
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -19,15 +20,15 @@ from smdl.stages import STAGES
 ROOT = Path(__file__).parent.parent
 LOCK = Path(__file__).parent / "stages.json"
 
-SCRIPTS = {
-    "corpus": ["corpus"],
-    "train": ["train"],
-    "reference": ["reference"],
-    "llc": ["llc_chains"],
-    "compress": ["compress"],
-    "gather": ["checkpoints", "llc", "compression_tables", "regressions"],
-    "figures": ["figure"],
-}
+RULE = re.compile(r"^rule \w+:\n(.*?)(?=^\S|\Z)", re.MULTILINE | re.DOTALL)
+
+
+def scripts_of(stage: str) -> list[str]:
+    """The scripts of the rules that carry the version of ``stage``."""
+    rules = [body for path in (ROOT / "rules").glob("*.smk") for body in RULE.findall(path.read_text())]
+    found = (re.search(r"/scripts/(\w+)\.py", body) for body in rules if f'stage_version("{stage}")' in body)
+    return sorted({script[1] for script in found if script})
+
 
 # Packages whose modules a script imports by name.
 PACKAGES = {"compress": ["compression"], "figures": ["figures"]}
@@ -72,7 +73,9 @@ def without_docstrings(tree: ast.Module) -> str:
 
 
 def digest(stage: str) -> str:
-    trees = {name: without_docstrings(tree) for name, tree in reached(SCRIPTS[stage], PACKAGES.get(stage, [])).items()}
+    trees = {
+        name: without_docstrings(tree) for name, tree in reached(scripts_of(stage), PACKAGES.get(stage, [])).items()
+    }
     return hashlib.sha256(json.dumps(trees, sort_keys=True).encode()).hexdigest()[:16]
 
 
@@ -83,6 +86,11 @@ def test_the_code_of_a_stage_changes_only_with_its_version_or_its_lock(stage):
         f"the code of stage {stage} changed: raise its version in scripts/smdl/stages.py if its numbers may change,"
         " then run: PYTHONPATH=scripts python tests/test_stages.py"
     )
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_every_stage_has_a_rule(stage):
+    assert scripts_of(stage)
 
 
 def test_a_change_of_code_is_seen_and_a_change_of_comment_is_not():
