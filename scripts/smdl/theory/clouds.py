@@ -12,7 +12,7 @@ from torch import Tensor
 from smdl.llc.sampler import SamplerSettings, Walker
 
 # Grid for the tempered mean: half width in standard deviations of the localisation, nodes a side.
-REACH, NODES = 5.0, 1601
+REACH, NODES = 5.0, 1001
 
 
 class Walkers:

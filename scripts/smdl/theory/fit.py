@@ -43,7 +43,7 @@ class Fit:
 
 
 def fit_exponent(logs: np.ndarray, curves: np.ndarray, largest: int, accumulating: bool, confidence: float) -> Fit:
-    """Fit the law to ``curves`` (replicates, points) at ``logs`` (points,); replicates are independent.
+    """Fit the law to ``curves`` (replicates, points) at ``logs`` (points,), rising; replicates are independent.
 
     ``accumulating`` says that a curve's error grows along it as a random walk (splitting) instead of being independent
     from point to point (redundancy, exact integrals). Multiplicities 1..``largest`` are compared by the Bayesian
@@ -107,7 +107,7 @@ def _fit(logs: np.ndarray, y: np.ndarray, multiplicity: int, accumulating: bool)
 def _half_width(
     logs: np.ndarray, curves: np.ndarray, multiplicity: int, accumulating: bool, confidence: float, estimate: float
 ) -> float:
-    near = slice(len(logs) // 3, None) if logs[0] < logs[-1] else slice(None, -(len(logs) // 3))
+    near = slice(len(logs) // 3, None)
     drift = abs(_fit(logs[near], curves.mean(0)[near], multiplicity, accumulating).coefficient - estimate)
     replicates = len(curves)
     if replicates == 1:
