@@ -30,7 +30,7 @@ class Gptq:
     block: int
     parameters: Parameters
 
-    axis = Axis(level="n_q", unit="bits", logarithmic=True, finer=+1)
+    axis = Axis(level="n_q", unit="bits", logarithmic=True, finer=+1, whole=True)
     tuned = None
     random = False
 

@@ -22,7 +22,7 @@ class KMeans:
     iterations: int
     parameters: Parameters
 
-    axis = Axis(level="codebook entries", unit="bits", logarithmic=True, finer=+1)
+    axis = Axis(level="codebook entries", unit="bits", logarithmic=True, finer=+1, whole=True)
     tuned = None
     random = False
 

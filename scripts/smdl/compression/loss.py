@@ -75,7 +75,7 @@ class CompressionLoss:
                 item.view.put(item.tensor)
                 bits += item.size.bits - item.view.elements * self.weights.dense_bits
             self.evaluations += 1
-            while len(differences) < len(self.blocks) and not self._settled(differences, decision):
+            while len(differences) < len(self.blocks) and not self._stops(differences, decision):
                 differences = np.append(differences, self._batch(len(differences)))
         finally:
             self.weights.restore()
@@ -87,7 +87,11 @@ class CompressionLoss:
         self.blocks_seen += len(losses)
         return np.nan_to_num(losses - self.reference[part], nan=np.inf, posinf=np.inf)
 
-    def _settled(self, differences: np.ndarray, decision: Decision | None) -> bool:
+    def settled(self, delta: DeltaLoss, decision: Decision) -> bool:
+        """Whether it is decided on which side of the tolerance ``delta`` lies."""
+        return delta.complete or self._stops(delta.differences, decision)
+
+    def _stops(self, differences: np.ndarray, decision: Decision | None) -> bool:
         """Whether a Student interval over the blocks, its level shared out over all looks, leaves out epsilon."""
         if decision is None or len(differences) < 2:
             return False

@@ -22,7 +22,7 @@ class Quantize:
     scope: Literal["global", "tensor"]
     parameters: Parameters
 
-    axis = Axis(level="n_q", unit="bits", logarithmic=True, finer=+1)
+    axis = Axis(level="n_q", unit="bits", logarithmic=True, finer=+1, whole=True)
     random = False
 
     @property

@@ -24,7 +24,7 @@ class Round:
     group: int
     parameters: Parameters
 
-    axis = Axis(level="n_q", unit="bits", logarithmic=True, finer=+1)
+    axis = Axis(level="n_q", unit="bits", logarithmic=True, finer=+1, whole=True)
     tuned = None
     random = False
 

@@ -27,6 +27,8 @@ class Axis:
     """Whether the coordinate is log2 of the level, or the level itself."""
     finer: int
     """+1 where a larger level changes the model less (n_q), -1 where it changes it more (noise)."""
+    whole: bool = False
+    """Whether levels are whole numbers."""
 
     def coordinate(self, level: float) -> float:
         """The level as drawn and interpolated."""
