@@ -75,7 +75,9 @@ class CompressionLoss:
                 item.view.put(item.tensor)
                 bits += item.size.bits - item.view.elements * self.weights.dense_bits
             self.evaluations += 1
-            while len(differences) < len(self.blocks) and not self._stops(differences, decision):
+            while len(differences) < len(self.blocks):
+                if decision is not None and decided(differences, decision, self._looks):
+                    break
                 differences = np.append(differences, self._batch(len(differences)))
         finally:
             self.weights.restore()
@@ -89,15 +91,20 @@ class CompressionLoss:
 
     def settled(self, delta: DeltaLoss, decision: Decision) -> bool:
         """Whether it is decided on which side of the tolerance ``delta`` lies."""
-        return delta.complete or self._stops(delta.differences, decision)
+        return delta.complete or decided(delta.differences, decision, self._looks)
 
-    def _stops(self, differences: np.ndarray, decision: Decision | None) -> bool:
-        """Whether a Student interval over the blocks, its level shared out over all looks, leaves out epsilon."""
-        if decision is None or len(differences) < 2:
-            return False
-        if not np.isfinite(differences).all():
-            return True
-        looks = -(-len(self.blocks) // self.batch_size) - 1
-        quantile = student.isf(decision.error_rate / max(looks, 1), len(differences) - 1)
-        error = differences.std(ddof=1) / np.sqrt(len(differences))
-        return abs(differences.mean() - decision.epsilon) > quantile * error
+    @property
+    def _looks(self) -> int:
+        """How often an evaluation may stop: after every batch but the last."""
+        return max(1, -(-len(self.blocks) // self.batch_size) - 1)
+
+
+def decided(differences: np.ndarray, decision: Decision, looks: int) -> bool:
+    """Whether a one-sided Student interval over the blocks, its level shared out over ``looks``, leaves out epsilon."""
+    if len(differences) < 2:
+        return False
+    if not np.isfinite(differences).all():
+        return True
+    quantile = student.isf(decision.error_rate / looks, len(differences) - 1)
+    error = differences.std(ddof=1) / np.sqrt(len(differences))
+    return bool(abs(differences.mean() - decision.epsilon) > quantile * error)
