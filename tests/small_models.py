@@ -16,7 +16,7 @@ CONTEXT = 32
 
 @cache
 def kjv_blocks() -> np.ndarray:
-    return cut(byte_tokens(package_text("kjv")), CONTEXT, {"sampling": 0, "evaluation": 0, "calibration": 0}, 0)[0]
+    return cut(byte_tokens(package_text("kjv")), 256, CONTEXT, {"sampling": 0, "evaluation": 0, "calibration": 0}, 0)[0]
 
 
 def blocks_of(split: str) -> np.ndarray:

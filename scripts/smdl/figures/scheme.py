@@ -64,7 +64,7 @@ def _curves(axis: Axes, own: pd.DataFrame, epsilon: float) -> None:
     axis.set_ylim(-0.1 * epsilon, SHOWN_TOLERANCES * epsilon)
     axis.set_xlabel(f"level ({own['unit'].iloc[0]})")
     shown = own[own["delta_loss"] < SHOWN_TOLERANCES * epsilon]["coordinate"]
-    if shown.nunique() > 1:
+    if len(shown) and np.ptp(shown) > 0:
         margin = 0.08 * np.ptp(shown)
         axis.set_xlim(shown.min() - margin, shown.max() + margin)
 

@@ -11,7 +11,7 @@ from smdl.figures.style import STYLE
 
 
 def draw(critical: pd.DataFrame, headline: dict[str, Any], **_: Any) -> Figure:
-    """A line a variant, broken where the loss never crosses the tolerance; uncompressed the model has its dense bits."""
+    """A line a variant, broken where the loss never crosses the tolerance."""
     table = critical[critical["epsilon"] == headline["epsilon"]]
     models, look = list(table["model"].unique()), looks(table)
     with plt.rc_context(STYLE):
