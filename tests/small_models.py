@@ -50,7 +50,7 @@ def llama(tied: bool) -> nn.Module:
     config = LlamaConfig(
         vocab_size=256,
         hidden_size=16,
-        num_hidden_layers=2,
+        num_hidden_layers=3,
         num_attention_heads=4,
         num_key_value_heads=2,
         intermediate_size=24,

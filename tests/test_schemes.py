@@ -25,10 +25,10 @@ from smdl.compression.weights import Weights
 from smdl.errors import StudyError
 from smdl.models import as_tokens, block_losses
 
-PRUNED = {"scheme": "prune", "score": "magnitude", "scope": "tensor", "parameters": "linear"}
-FACTORIZED = {"scheme": "factorize", "weighting": "none", "skip_ends": 0, "stride": 1, "damping": 0.01}
-QUANTIZED = {"scheme": "quantize", "range": "minimised", "scope": "tensor", "parameters": "linear"}
-ROUNDED = {"scheme": "round", "group": 0, "parameters": "linear"}
+PRUNED = {"prune": {"score": "magnitude", "scope": "tensor", "parameters": "linear"}}
+FACTORIZED = {"factorize": {"weighting": "none", "skip_ends": 0, "stride": 1, "damping": 0.01}}
+QUANTIZED = {"quantize": {"range": "minimised", "scope": "tensor", "parameters": "linear"}}
+ROUNDED = {"round": {"group": 0, "parameters": "linear"}}
 HEADS = {"retrain_steps": 0, "retrain_lr": 1e-3, "retrain_batch": 8}
 
 # name: scheme, settings, a level at which it changes something, a level at which it changes nothing (or next to it)
@@ -145,7 +145,7 @@ def test_the_grid_has_n_q_values_is_idempotent_and_errs_by_half_a_spacing(tensor
     assert float(rounded.abs().max()) <= m * (1 + 1e-6)
     torch.testing.assert_close(to_grid(rounded, n_q, m), rounded, rtol=1e-5, atol=1e-6 * m)
     inside = tensor.abs() <= m
-    assert float((rounded - tensor)[inside].abs().max()) <= m / (n_q - 1) * (1 + 1e-4) + 1e-6 * m
+    assert ((rounded - tensor)[inside].abs() <= m / (n_q - 1) * (1 + 1e-4) + 1e-6 * m).all()
 
 
 @given(tensors, st.integers(1, 50), st.integers(2, 40))
@@ -378,7 +378,7 @@ def test_pruned_heads_add_nothing_and_the_others_are_as_before(model):
     weights.restore()
     torch.testing.assert_close(pruned, by_hand, rtol=1e-4, atol=1e-5)
     heads = sum(int((~kept).sum()) for kept in cut.values()) // 4
-    assert heads == round(0.5 * 4 * (3 if model == "neox" else 2))
+    assert heads == round(0.5 * 4 * 3)
 
 
 def test_the_head_whose_output_is_smallest_goes_first(neox):
@@ -459,11 +459,11 @@ def test_a_larger_dictionary_errs_less_and_k_means_less_than_random(neox):
 
 
 def test_assignment_keeps_to_its_memory():
-    """All distances of 400,000 blocks to 1,000 motifs would take 1.6 GB."""
+    """All distances of 200,000 blocks to 1,000 motifs would take 800 MB."""
     program = """
 import resource, torch
 from smdl.compression.motifs import assign
-blocks, motifs = torch.randn(400_000, 16), torch.randn(1_000, 16)
+blocks, motifs = torch.randn(200_000, 16), torch.randn(1_000, 16)
 assign(blocks[:10], motifs)
 before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 assign(blocks, motifs)
@@ -476,7 +476,7 @@ print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024)
         check=True,
         env={"PYTHONPATH": ":".join(sys.path)},
     )
-    assert float(run.stdout) < 400
+    assert float(run.stdout) < 300
 
 
 # Two in sequence
@@ -574,8 +574,12 @@ def test_a_mask_fits_into_its_size(mask):
         ("round", {"group": "3"}, "compression.round.group: '3' is not of type int"),
         ("round", {"group": True}, "not of type int"),
         ("round", {"parameters": "most"}, "'most' is none of linear, matrices, all"),
-        ("sequence", {"first": {"group": 0}}, "compression.sequence.first"),
-        ("sequence", {"first": {**PRUNED, "score": "luck"}}, "compression.sequence.first.prune.score"),
+        ("sequence", {"first": {"group": 0, "parameters": "all"}}, "compression.sequence.first"),
+        (
+            "sequence",
+            {"first": {"prune": {**PRUNED["prune"], "score": "luck"}}},
+            "compression.sequence.first.prune.score",
+        ),
     ],
 )
 def test_wrong_settings_are_told_in_one_line(name, changes, message):

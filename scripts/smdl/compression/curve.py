@@ -4,6 +4,7 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+import numpy as np
 from scipy.optimize import minimize_scalar
 
 from smdl.compression.loss import CompressionLoss, Decision, DeltaLoss
@@ -12,20 +13,23 @@ from smdl.compression.scheme import Scheme, Tuned
 TUNING_TOLERANCE = 0.05
 """Precision of the tuned parameter, in octaves: near its minimum the loss is flat."""
 TUNING_EVALUATIONS = 12
-NEIGHBOURHOOD = 0.5
-"""How far the optimum of a level is looked for from that of a neighbouring level, in octaves."""
-NEIGHBOURHOOD_EVALUATIONS = 5
+STRIDE = 0.3
+"""Distance in octaves of the three values from which a minimum near a known one is found."""
 
 
 @dataclass(frozen=True)
 class CurvePoint:
-    """Delta loss at a level and the tuned value that it is for; ``evaluations`` were made to get it."""
+    """Delta loss at a level and the tuned value that it is for; ``evaluations`` were made to get it.
+
+    ``minimal`` says whether that value is the best one, or only good enough to put the level below a tolerance.
+    """
 
     level: float
     seed: int
     delta: DeltaLoss
     tuned: float | None
     evaluations: int
+    minimal: bool = True
 
 
 def curve(loss: CompressionLoss, scheme: Scheme, levels: Sequence[float], seeds: Sequence[int]) -> list[CurvePoint]:
@@ -44,11 +48,12 @@ def point(
     """Delta loss at one level, minimised over the tuned parameter where the scheme has one.
 
     Without ``start`` the whole interval is searched and its upper end tried, so the choice is never worse than none;
-    with it the neighbourhood of ``start``. With a ``decision`` evaluations stop as soon as it is made; and where
+    with it the minimum is walked to from there. With a ``decision`` evaluations stop as soon as it is made; and where
     ``start`` itself is below the tolerance so is the minimum, which is then not looked for.
     """
     before = loss.evaluations
     tried: dict[float | None, DeltaLoss] = {}
+    minimal = True
 
     def value(tuned: float | None) -> float:
         if tuned not in tried:
@@ -58,32 +63,35 @@ def point(
     if scheme.tuned is None:
         value(None)
     elif start is None:
-        value(scheme.tuned.high)
-        _minimise(value, scheme.tuned.low, scheme.tuned.high, TUNING_EVALUATIONS)
-    elif value(start) > (decision.epsilon if decision else -math.inf):
-        _minimise_near(value, start, scheme.tuned)
+        _minimise(value, scheme.tuned)
+    elif decision is not None and value(start) <= decision.epsilon:
+        minimal = False
+    else:
+        _walk(value, start, scheme.tuned)
     best = min(tried, key=lambda tuned: tried[tuned].value)
-    return CurvePoint(level, seed, tried[best], best, loss.evaluations - before)
+    return CurvePoint(level, seed, tried[best], best, loss.evaluations - before, minimal)
 
 
-def _minimise(value: Callable[[float], float], low: float, high: float, evaluations: int) -> float:
-    """Brent's bounded minimisation over the logarithm; where the minimum was found."""
-    found = minimize_scalar(
+def _minimise(value: Callable[[float], float], tuned: Tuned) -> None:
+    """Brent's bounded minimisation over the logarithm of the tuned value."""
+    value(tuned.high)
+    minimize_scalar(
         lambda octave: value(2.0**octave),
-        bounds=(math.log2(low), math.log2(high)),
+        bounds=(math.log2(tuned.low), math.log2(tuned.high)),
         method="bounded",
-        options={"xatol": TUNING_TOLERANCE, "maxiter": evaluations},
+        options={"xatol": TUNING_TOLERANCE, "maxiter": TUNING_EVALUATIONS},
     )
-    return 2.0**found.x
 
 
-def _minimise_near(value: Callable[[float], float], start: float, tuned: Tuned) -> None:
-    """Minimise in a neighbourhood that moves on while the minimum lies in its outer part."""
+def _walk(value: Callable[[float], float], start: float, tuned: Tuned) -> None:
+    """Walk down by strides until both neighbours are higher, then try the vertex of the parabola through the three."""
     while True:
-        low, high = max(tuned.low, start / 2**NEIGHBOURHOOD), min(tuned.high, start * 2**NEIGHBOURHOOD)
-        found = _minimise(value, low, high, NEIGHBOURHOOD_EVALUATIONS)
-        at_low = found < low * 2 ** (NEIGHBOURHOOD / 4) and low > tuned.low
-        at_high = found > high / 2 ** (NEIGHBOURHOOD / 4) and high < tuned.high
-        if not (at_low or at_high):
-            return
-        start = found
+        left, right = max(tuned.low, start / 2**STRIDE), min(tuned.high, start * 2**STRIDE)
+        lowest = min((start, left, right), key=value)
+        if lowest == start:
+            break
+        start = lowest
+    x, y = np.log2([left, start, right]), np.array([value(left), value(start), value(right)])
+    if np.isfinite(y).all() and left < start < right and (y[0] > y[1] or y[2] > y[1]):
+        curvature, slope, _ = np.polyfit(x - x[1], y, 2)
+        value(float(2 ** np.clip(x[1] - slope / (2 * curvature), x[0], x[2])))

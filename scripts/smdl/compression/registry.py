@@ -31,8 +31,10 @@ SCHEMES: dict[str, type] = {
 
 
 def build(name: str, settings: dict[str, Any], where: str = "compression") -> Scheme:
-    """The scheme ``name`` with exactly the ``settings`` that its class declares; a scheme within one is a dictionary
-    with the further key ``scheme``. Raises StudyError, naming ``where`` in the config, for anything else.
+    """The scheme ``name`` with exactly the ``settings`` that its class declares.
+
+    A scheme within a scheme is a dictionary of one key, its name. Raises StudyError, naming ``where`` in the config,
+    for anything else.
     """
     where = f"{where}.{name}"
     if name not in SCHEMES:
@@ -49,9 +51,10 @@ def build(name: str, settings: dict[str, Any], where: str = "compression") -> Sc
 def _value(hint: Any, value: Any, where: str) -> Any:
     """``value`` as the type ``hint``; whole numbers stand for floats, nothing else is converted."""
     if hint is Scheme:
-        if not isinstance(value, dict) or "scheme" not in value:
-            raise StudyError(f"{where}: {value!r} is no scheme; give its name as scheme, and its settings")
-        return build(value["scheme"], {key: item for key, item in value.items() if key != "scheme"}, where)
+        if not isinstance(value, dict) or len(value) != 1:
+            raise StudyError(f"{where}: {value!r} is not one scheme; give its name, and below it its settings")
+        ((name, own),) = value.items()
+        return build(name, own, where)
     if choices := get_args(hint):
         if value not in choices:
             raise StudyError(f"{where}: {value!r} is none of {', '.join(map(str, choices))}")

@@ -84,7 +84,9 @@ class Bracketing:
         A level whose evaluation was stopped for another tolerance, with this one still open, is completed.
         """
         for index in sorted(self.points):
-            if not self.loss.settled(self.points[index].delta, decision):
+            known = self.points[index]
+            above = known.delta.value > decision.epsilon
+            if not self.loss.settled(known.delta, decision) or (above and not known.minimal):
                 self._complete(index)
         over = {index: known.delta.value > decision.epsilon for index, known in self.points.items()}
         above = min((index for index in over if over[index]), default=len(self.levels))
@@ -94,20 +96,24 @@ class Bracketing:
         self.points[index] = point(self.loss, self.scheme, self.levels[index], self.seed, self._start(index), decision)
 
     def _start(self, index: int) -> float | None:
-        """The tuned value of the nearest level that has one."""
-        return self.points[min(self.points, key=lambda other: abs(other - index))].tuned if self.points else None
+        """The tuned value of the nearest level that has one; at first a value in the upper part of the interval."""
+        if self.scheme.tuned is None:
+            return None
+        if not self.points:
+            return self.scheme.tuned.high / 2
+        return self.points[min(self.points, key=lambda other: abs(other - index))].tuned
 
     def _complete(self, index: int) -> bool:
         """Evaluate a level on all blocks, its tuned value minimised; whether that was still to be done."""
         known = self.points.get(index)
-        if known is None or known.delta.complete:
+        if known is None or (known.delta.complete and known.minimal):
             return False
-        if self.scheme.tuned is None:
-            compressed = self.scheme.compress(self.loss.weights, known.level, self.seed, None)
-            full = replace(known, delta=self.loss(compressed, begun=known.delta))
+        if known.minimal:
+            compressed = self.scheme.compress(self.loss.weights, known.level, self.seed, known.tuned)
+            full = replace(known, delta=self.loss(compressed, begun=known.delta), evaluations=1)
         else:
             full = point(self.loss, self.scheme, known.level, self.seed, known.tuned)
-        self.points[index] = replace(full, evaluations=known.evaluations + max(1, full.evaluations))
+        self.points[index] = replace(full, evaluations=known.evaluations + full.evaluations)
         return True
 
     def _outwards(self, below: int, above: int, epsilon: float, reach: int) -> int:

@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.colors import Colormap
 from matplotlib.figure import Figure
 
-from smdl.figures.schemes import label, variants
+from smdl.figures.looks import label, variants
 from smdl.figures.style import STYLE
 
 PANELS = (

@@ -10,7 +10,7 @@ from matplotlib.cm import ScalarMappable
 from matplotlib.colors import BoundaryNorm, ListedColormap
 from matplotlib.figure import Figure
 
-from smdl.figures.schemes import label
+from smdl.figures.looks import label
 from smdl.figures.style import COLOURS, FAINT, MARKERS, STYLE, training_colours
 
 SHOWN_TOLERANCES = 4

@@ -6,7 +6,7 @@ import matplotlib.pyplot as plt
 import pandas as pd
 from matplotlib.figure import Figure
 
-from smdl.figures.schemes import label, looks
+from smdl.figures.looks import label, looks
 from smdl.figures.style import STYLE
 
 
