@@ -1,6 +1,5 @@
 """The figures of the study, each from finished tables."""
 
-
 FIGURE_SETTINGS = {
     "headline": config["compression"]["headline"],
     "windows": {model: its["window"] for model, its in MODELS.items()},

@@ -500,6 +500,18 @@ def test_after_a_factorization_the_factors_are_rounded(neox):
         assert item.size.bits == pytest.approx(rank * sum(view.shape) * math.log2(6) + 32 * scales)
 
 
+def test_gptq_on_factors_sees_the_inputs_that_each_factor_has(neox):
+    """Rounded by GPTQ, the factors give an output nearer to the factorized one than rounded to the nearest."""
+    errors = {}
+    for name, own in (("gptq", VARIANTS["gptq channel"][1]), ("round", VARIANTS["round channel"][1])):
+        second = {name: {**own, "parameters": "linear"}}
+        scheme = build("sequence", {"first": FACTORIZED, "first_level": 0.7, "second": second})
+        whole = {i.view: i.tensor for i in scheme.first.compress(neox, 0.7, 0, None)}
+        items = scheme.compress(neox, 6, 0, None)
+        errors[name] = sum(output_error(i.tensor - whole[i.view], neox.inputs(i.view)) for i in items)
+    assert errors["gptq"] < errors["round"]
+
+
 def test_a_first_scheme_that_does_nothing_leaves_the_second(neox):
     first_level_zero = {"first": PRUNED, "first_level": 0.0, "second": ROUNDED}
     both = {i.view: i for i in build("sequence", first_level_zero).compress(neox, 6, 0, None)}

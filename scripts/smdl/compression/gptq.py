@@ -7,6 +7,7 @@ the largest magnitude. Embeddings and vectors, whose Hessian is diagonal, are ro
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -47,10 +48,12 @@ class Gptq:
             yield Compressed(view, tensor, Size(view.elements, code_bits(level), m.numel() * SCALE_BITS))
 
     def _factor(self, weights: Weights, view: WeightView) -> Tensor | None:
+        """Made once a module and kept in main memory, like the moments."""
         moment = weights.inputs(view)
         if moment is None:
             return None
-        return weights.once(("gptq", view.name, self.damping), lambda: inverse_factor(moment, self.damping))
+        make = partial(inverse_factor, moment, self.damping)
+        return weights.once(("gptq", view.module, self.damping), lambda: make().cpu()).to(view.window.device)
 
 
 def inverse_factor(moment: Tensor, damping: float) -> Tensor:

@@ -34,7 +34,8 @@ class PruneHeads:
 
     @property
     def random(self) -> bool:
-        return self.score == "random" or self.retrain_steps > 0
+        """Only the choice of heads counts: retraining takes its batches by the seed, but one seed will do."""
+        return self.score == "random"
 
     def compress(self, weights: Weights, level: float, seed: int, tuned: float | None) -> Iterator[Compressed]:
         layers = attention_layers(weights)

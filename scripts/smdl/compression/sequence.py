@@ -58,28 +58,31 @@ class Stored(Weights):
         self._calibration, self._batch_size = weights._calibration, weights._batch_size
         self._originals = {view: weights[view] for view in weights.views}
         self._cache = {}
-        self._right: dict[WeightView, Tensor] = {}
+        self._right: dict[WeightView, tuple[WeightView, Tensor]] = {}
         for item in first:
             self._replace(item)
         self.views = [part for parts in self.parts.values() for part in parts]
 
     def inputs(self, view: WeightView) -> Tensor | None:
         """E[x x^T] of the original's inputs; for a left factor, whose inputs are B x, it is B E[x x^T] B^T."""
-        moment = self._whole.inputs(view)
-        right = self._right.get(view)
-        return moment if right is None or moment is None else right @ moment @ right.T
+        if view not in self._right:
+            return self._whole.inputs(view)
+        whole, right = self._right[view]
+        return right @ self._whole.inputs(whole) @ right.T
 
     def _replace(self, item: Compressed) -> None:
         if item.factors is None:
             self._originals[item.view] = item.tensor
             return
         del self._originals[item.view]
-        parts = []
-        for name, factor in zip(("left", "right"), item.factors, strict=True):
-            part = replace(item.view, name=f"{item.view.name}.{name}", window=factor, shape=tuple(factor.shape))
-            self._originals[part] = factor
-            parts.append(part)
-        self._right[parts[0]] = item.factors[1]
+        name = f"{item.view.name}.left"
+        left, right = item.factors
+        parts = [
+            replace(item.view, name=name, module=name, window=left, shape=tuple(left.shape)),
+            replace(item.view, name=f"{item.view.name}.right", window=right, shape=tuple(right.shape)),
+        ]
+        self._originals |= zip(parts, item.factors, strict=True)
+        self._right[parts[0]] = item.view, right
         self.parts[item.view] = parts
 
 
