@@ -28,7 +28,9 @@ shell.prefix("set -euo pipefail; trap : TERM; ")
 MODELS = config["models"]
 SCHEMES = config["compression"]["schemes"]
 TABLES = ["checkpoints", "llc", "curves", "critical", "regressions"]
-FIGURES = ["delta_loss", "critical_bits", "training", "traces"]
+FIGURES = ["delta_loss", "critical_bits", "training", "traces", "overview", "sizes"] + [
+    f"schemes/{scheme}" for scheme in SCHEMES
+]
 CHECKPOINTS = [(model, step) for model, its in MODELS.items() for step in its["steps"]]
 BLOCKS = range(math.ceil(config["llc"]["chains"] / config["llc"]["chains_per_job"]))
 
@@ -142,7 +144,7 @@ def training_tokens(wildcards):
 
 def scheme_settings(scheme):
     """What decides the numbers of a scheme's job."""
-    common = ("batch_size", "dense_bits", "epsilons")
+    common = ("batch_size", "dense_bits", "epsilons", "mode", "error_rate")
     return canonical(
         {**{name: config["compression"][name] for name in common}, **SCHEMES.get(scheme, {})}
     )

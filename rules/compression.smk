@@ -32,3 +32,84 @@ use rule compress as quantize with:
         "<logs>/quantize/{model}/step{step}.log",
     params:
         settings=scheme_settings("quantize"),
+
+
+use rule compress as round with:
+    output:
+        **compressed("round"),
+    log:
+        "<logs>/round/{model}/step{step}.log",
+    params:
+        settings=scheme_settings("round"),
+
+
+use rule compress as kmeans with:
+    output:
+        **compressed("kmeans"),
+    log:
+        "<logs>/kmeans/{model}/step{step}.log",
+    params:
+        settings=scheme_settings("kmeans"),
+
+
+use rule compress as gptq with:
+    output:
+        **compressed("gptq"),
+    log:
+        "<logs>/gptq/{model}/step{step}.log",
+    params:
+        settings=scheme_settings("gptq"),
+
+
+use rule compress as factorize with:
+    output:
+        **compressed("factorize"),
+    log:
+        "<logs>/factorize/{model}/step{step}.log",
+    params:
+        settings=scheme_settings("factorize"),
+
+
+use rule compress as noise with:
+    output:
+        **compressed("noise"),
+    log:
+        "<logs>/noise/{model}/step{step}.log",
+    params:
+        settings=scheme_settings("noise"),
+
+
+use rule compress as prune with:
+    output:
+        **compressed("prune"),
+    log:
+        "<logs>/prune/{model}/step{step}.log",
+    params:
+        settings=scheme_settings("prune"),
+
+
+use rule compress as prune_heads with:
+    output:
+        **compressed("prune_heads"),
+    log:
+        "<logs>/prune_heads/{model}/step{step}.log",
+    params:
+        settings=scheme_settings("prune_heads"),
+
+
+use rule compress as motifs with:
+    output:
+        **compressed("motifs"),
+    log:
+        "<logs>/motifs/{model}/step{step}.log",
+    params:
+        settings=scheme_settings("motifs"),
+
+
+use rule compress as sequence with:
+    output:
+        **compressed("sequence"),
+    log:
+        "<logs>/sequence/{model}/step{step}.log",
+    params:
+        settings=scheme_settings("sequence"),

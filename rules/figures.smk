@@ -1,5 +1,11 @@
 """The figures of the study, each from finished tables."""
 
+FIGURE_SETTINGS = {
+    "headline": config["compression"]["headline"],
+    "windows": {model: its["window"] for model, its in MODELS.items()},
+    "admit": config["regression"]["admit"],
+}
+
 
 rule figure:
     log:
@@ -8,13 +14,7 @@ rule figure:
         "../envs/analysis.yaml"
     params:
         version=stage_version("figures"),
-        settings=canonical(
-            {
-                "headline": config["compression"]["headline"],
-                "windows": {model: its["window"] for model, its in MODELS.items()},
-                "admit": config["regression"]["admit"],
-            }
-        ),
+        settings=canonical(FIGURE_SETTINGS),
     script:
         "../scripts/figure.py"
 
@@ -48,6 +48,38 @@ use rule figure as training with:
         **drawn("training"),
     log:
         "<logs>/figures/training.log",
+
+
+use rule figure as overview with:
+    input:
+        regressions="<results>/tables/regressions.parquet",
+    output:
+        **drawn("overview"),
+    log:
+        "<logs>/figures/overview.log",
+
+
+use rule figure as sizes with:
+    input:
+        critical="<results>/tables/critical.parquet",
+    output:
+        **drawn("sizes"),
+    log:
+        "<logs>/figures/sizes.log",
+
+
+use rule figure as scheme with:
+    input:
+        curves="<results>/tables/curves.parquet",
+        critical="<results>/tables/critical.parquet",
+        llc="<results>/tables/llc.parquet",
+        regressions="<results>/tables/regressions.parquet",
+    output:
+        **drawn("schemes/{scheme}"),
+    log:
+        "<logs>/figures/schemes/{scheme}.log",
+    params:
+        settings=lambda wc: canonical({**FIGURE_SETTINGS, "scheme": wc.scheme}),
 
 
 use rule figure as traces with:

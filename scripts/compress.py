@@ -14,6 +14,7 @@ with job(snakemake) as this:
         load(snakemake.params.folder, snakemake.params.dtype),
         load_split(snakemake.input.blocks, splits, "evaluation"),
         losses_of_split(read_table(snakemake.input.losses), "evaluation"),
+        load_split(snakemake.input.blocks, splits, "calibration"),
         snakemake.rule,
         this.settings,
     )

@@ -5,8 +5,13 @@ from pathlib import Path
 
 import pytest
 import yaml
+from hypothesis import settings
 
 ROOT = Path(__file__).parent.parent
+
+# No example may fail for the machine's load, and every run tries the same examples.
+settings.register_profile("smdl", deadline=None, derandomize=True)
+settings.load_profile("smdl")
 
 
 @pytest.fixture

@@ -63,14 +63,30 @@ MISTAKES = [
     (
         "compression/schemes/quantize/levels",
         [1, 4],
-        "compression.schemes.quantize.levels.0: 1 is too small; at least 2",
+        "compression.schemes.quantize.levels: 1 to 4; levels are numbers of values, from 2 to 65536",
     ),
+    (
+        "compression/schemes/noise/levels",
+        {"first": 0.1, "ratio": 2, "step": 3},
+        "is not a span; give first, last, and either ratio or step",
+    ),
+    (
+        "compression/schemes/prune/levels",
+        {"first": 0, "last": 3, "step": 1},
+        "compression.schemes.prune.levels: 0 to 3; levels are fractions, from 0 to 1",
+    ),
+    (
+        "compression/schemes/sequence/variants",
+        {"both": {"first": {"prune": {"scores": "wanda"}}, "first_level": 0.5, "second": {"round": {}}}},
+        "variants.both.first.prune: unknown key 'scores'; did you mean score?",
+    ),
+    ("corpus/blocks/calibration", 0, "is 0, but compression.schemes.gptq.variants.channel needs calibration blocks"),
     (
         "compression/schemes/quantize/variants/minimised/range",
         "best",
         "compression.schemes.quantize.variants.minimised.range: 'best' is not one of minimised, maximum",
     ),
-    ("compression/headline/scheme", "prune", "compression.headline.scheme: 'prune' is not one of quantize"),
+    ("compression/headline/scheme", "distil", "compression.headline.scheme: 'distil' is not one of quantize"),
     ("compression/headline/variant", "loose", "compression.headline.variant: 'loose' is not one of minimised, maximum"),
     ("compression/headline/epsilon", 0.4, "compression.headline.epsilon: 0.4 is not one of epsilons"),
     ("regression", {"admit": ["fine"]}, "regression.admit.0: 'fine' is not one of ok"),

@@ -54,15 +54,20 @@ def test_every_checkpoint_is_there_and_the_numbers_hang_together(study):
     assert len(kept) == 16
     assert llc["llc"][1] == pytest.approx(30 * (kept["loss"] - kept["baseline"]).mean())
     assert np.isfinite(llc[["llc_se", "control", "control_se", "r_hat"]]).all(axis=None)
-    best = found["curves"].pivot(index=["step", "level"], columns="variant", values="delta_loss")
+    assert set(found["curves"]["scheme"]) == set(found["critical"]["scheme"]) == {"quantize", "prune"}
+    best = (
+        found["curves"]
+        .query("scheme == 'quantize'")
+        .pivot(index=["step", "level"], columns="variant", values="delta_loss")
+    )
     assert (best["minimised"] <= best["maximum"] + 1e-9).all()
-    assert len(found["critical"]) == 3 * 2 * 2
+    assert len(found["critical"]) == 3 * 3 * 2
     assert found["regressions"].groupby(["variant", "epsilon"])["window"].apply(list).map(len).eq(2).all()
     assert found["regressions"]["headline"].sum() == 1
 
 
 def test_the_figures_are_there(study):
-    for name in ("delta_loss", "critical_bits", "training", "traces"):
+    for name in ("delta_loss", "critical_bits", "training", "traces", "overview", "sizes", "schemes/prune"):
         assert (study / f"results/small/figures/{name}.svg").read_text().lstrip().startswith("<?xml")
         assert (study / f"results/small/figures/{name}.png").read_bytes().startswith(b"\x89PNG")
 

@@ -37,7 +37,12 @@ SMALL = {
         "epsilons": [0.02, 0.1],
         "headline": {"scheme": "quantize", "variant": "minimised", "epsilon": 0.02},
         "schemes": {
-            "quantize": {"levels": [2, 3, 5, 9, 17, 33], "variants": {"minimised": {}, "maximum": {"range": "maximum"}}}
+            "quantize": {
+                "mode": "curve",
+                "levels": [2, 3, 5, 9, 17, 33],
+                "variants": {"minimised": {}, "maximum": {"range": "maximum"}},
+            },
+            "prune": {"levels": {"first": 0, "last": 1, "step": 0.1}, "variants": {"wanda": {"score": "wanda"}}},
         },
     },
 }

@@ -20,6 +20,16 @@ SCHEMA = yaml.safe_load((Path(__file__).parent / "config.schema.yaml").read_text
 # EleutherAI/pythia, README: 154 checkpoints a model.
 PYTHIA_STEPS = {0, *(2**i for i in range(10)), *range(1000, 143001, 1000)}
 
+# Least and largest level of every scheme, and what the levels are.
+_WHOLE = (2, 65536, "levels are numbers of values, from 2 to 65536")
+_FRACTION = (0, 1, "levels are fractions, from 0 to 1")
+LEVELS = {
+    **dict.fromkeys(("quantize", "round", "kmeans", "gptq", "sequence"), _WHOLE),
+    **dict.fromkeys(("factorize", "prune", "prune_heads"), _FRACTION),
+    "noise": (1e-9, math.inf, "levels are scales above 0"),
+    "motifs": (1e-9, 1, "levels are capacities above 0, at most 1"),
+}
+
 KEYS_OF_SOURCE = {"hub": {"repo"}, "local": {"path"}, "train": {"architecture", "training"}}
 
 
@@ -116,6 +126,10 @@ def _cross_checks(config: dict[str, Any]) -> Iterator[str]:
         yield from _check_context(f"models.{name}", model, config["corpus"])
         yield from _check_sampler(f"models.{name}", {**config["llc"], **model.get("llc", {})}, config["corpus"])
     yield from _check_headline(config["compression"])
+    for name, scheme in config["compression"]["schemes"].items():
+        yield from _check_levels(f"compression.schemes.{name}.levels", name, scheme["levels"])
+        for variant, own in scheme["variants"].items():
+            yield from _check_variant(f"compression.schemes.{name}.variants.{variant}", own, config["corpus"])
 
 
 def _check_corpus(corpus: dict[str, Any]) -> Iterator[str]:
@@ -190,6 +204,36 @@ def _check_sampler(key: str, llc: dict[str, Any], corpus: dict[str, Any]) -> Ite
             f"{key}: lr gamma / (2 eps_rms) is {stability:.3g}, and the localisation is stable below 2 only:"
             f" lower llc.lr ({llc['lr']:g}) or llc.gamma ({llc['gamma']:g})"
         )
+
+
+def _check_levels(key: str, scheme: str, levels: list[float] | dict[str, float]) -> Iterator[str]:
+    """A span is whole, and every level is one that its scheme has."""
+    if isinstance(levels, dict) and not {"first", "last"} < set(levels):
+        yield f"{key}: {levels!r} is not a span; give first, last, and either ratio or step"
+        return
+    ends = [levels["first"], levels["last"]] if isinstance(levels, dict) else [min(levels), max(levels)]
+    if ends[0] >= ends[1]:
+        yield f"{key}: first, {ends[0]}, is not below last, {ends[1]}"
+    low, high, what = LEVELS[scheme]
+    if ends[0] < low or ends[1] > high:
+        yield f"{key}: {ends[0]} to {ends[1]}; {what}"
+    if ends[0] == 0 and isinstance(levels, dict) and "ratio" in levels:
+        yield f"{key}: levels in a ratio cannot begin at 0"
+
+
+def _check_variant(key: str, own: dict[str, Any], corpus: dict[str, Any]) -> Iterator[str]:
+    """A variant that looks at data has calibration blocks to look at."""
+    looks = (
+        own.get("score") in ("wanda", "output_norm"),
+        own.get("weighting") == "activations",
+        own.get("retrain_steps", 0) > 0,
+        "damping" in own and "weighting" not in own,
+    )
+    if any(looks) and not corpus["blocks"]["calibration"]:
+        yield f"corpus.blocks.calibration: is 0, but {key} needs calibration blocks"
+    for part in ("first", "second"):
+        for name, settings in own.get(part, {}).items():
+            yield from _check_variant(f"{key}.{part}.{name}", settings, corpus)
 
 
 def _check_headline(compression: dict[str, Any]) -> Iterator[str]:

@@ -1,15 +1,17 @@
 """What a compression scheme is.
 
 A scheme is a pure function of the original weights: at a level and a seed it yields the changed weights one at a time,
-each with the bits it takes, so that a sweep never holds two models.
+each with its size, so that a sweep never holds two models.
 """
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Protocol
 
 from torch import Tensor
 
+from smdl.compression.size import Size
 from smdl.compression.weights import Weights, WeightView
 
 
@@ -25,20 +27,32 @@ class Axis:
     """Whether the coordinate is log2 of the level, or the level itself."""
     finer: int
     """+1 where a larger level changes the model less (n_q), -1 where it changes it more (noise)."""
+    whole: bool = False
+    """Whether levels are whole numbers."""
+
+    def coordinate(self, level: float) -> float:
+        """The level as drawn and interpolated."""
+        return math.log2(level) if self.logarithmic else level
 
 
 @dataclass(frozen=True)
 class Compressed:
-    """A weight after compression and the size of its code in bits; the rest of the model stays dense."""
+    """A weight after compression, and the size of its code; what is not yielded stays dense.
+
+    ``factors`` (left, right) is set where the tensor is stored as their product, ``mask`` (True where a value is
+    stored) where the rest are zeros: so a second scheme can take what is stored in its turn.
+    """
 
     view: WeightView
     tensor: Tensor
-    bits: float
+    size: Size
+    factors: tuple[Tensor, Tensor] | None = None
+    mask: Tensor | None = None
 
 
 @dataclass(frozen=True)
 class Tuned:
-    """A parameter that is chosen to minimise the loss at every level, from the interval (low, high]."""
+    """A positive parameter that is chosen to minimise the loss at every level, from the interval [low, high]."""
 
     name: str
     low: float
@@ -46,11 +60,13 @@ class Tuned:
 
 
 class Scheme(Protocol):
-    """One compression scheme with one variant's settings."""
+    """One compression scheme with one variant's settings: a frozen dataclass whose fields are the config's keys."""
 
     axis: Axis
     tuned: Tuned | None
     """The parameter that ``compress`` takes as ``tuned`` and the sweep minimises over; None where there is none."""
+    random: bool
+    """Whether the result depends on the seed; where it does not, one seed is evaluated."""
 
     def compress(self, weights: Weights, level: float, seed: int, tuned: float | None) -> Iterator[Compressed]:
         """The weights that change at ``level``; those not yielded stay as they are, bit for bit."""

@@ -1,48 +1,61 @@
-"""One scheme on one checkpoint: every variant's curve, and its critical level at every tolerance."""
+"""One scheme on one checkpoint: what was evaluated of every variant, and its critical level at every tolerance."""
 
-import math
 from typing import Any
 
 import numpy as np
 import pandas as pd
 from torch import nn
 
-from smdl.compression.critical import critical_level
+from smdl.compression.critical import critical_level, over_seeds
 from smdl.compression.curve import CurvePoint, curve
+from smdl.compression.levels import levels_of
 from smdl.compression.loss import CompressionLoss
-from smdl.compression.quantize import Quantize
-from smdl.compression.scheme import Axis, Scheme
-
-SCHEMES: dict[str, type] = {"quantize": Quantize}
+from smdl.compression.registry import build
+from smdl.compression.scheme import Axis
+from smdl.compression.search import search
+from smdl.compression.weights import Weights
 
 
 def sweep(
-    model: nn.Module, blocks: np.ndarray, reference: np.ndarray, scheme: str, settings: dict[str, Any]
+    model: nn.Module,
+    blocks: np.ndarray,
+    reference: np.ndarray,
+    calibration: np.ndarray,
+    scheme: str,
+    settings: dict[str, Any],
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Rows of ``curves`` and of ``critical``, without the columns that name model, step and scheme.
 
     ``reference`` holds the losses of the uncompressed model on ``blocks``, shape (blocks,).
     """
-    loss = CompressionLoss(model, blocks, reference, settings["batch_size"], settings["dense_bits"])
+    weights = Weights(model, settings["dense_bits"], calibration, settings["batch_size"])
+    loss = CompressionLoss(weights, blocks, reference, settings["batch_size"])
     curves, critical = [], []
     for variant, own in settings["variants"].items():
-        built: Scheme = SCHEMES[scheme](**own)
-        points = curve(loss, built, settings["levels"], settings["seeds"])
-        rows = _curve_rows(points, built.axis, loss.weights.elements)
+        built = build(scheme, own)
+        levels = levels_of(settings["levels"], built.axis)
+        seeds = settings["seeds"] if built.random else settings["seeds"][:1]
+        if settings["mode"] == "curve":
+            points = curve(loss, built, levels, seeds)
+        else:
+            points = search(loss, built, levels, seeds, settings["epsilons"], settings["error_rate"])
+        rows = curve_rows(points, built.axis, weights.elements)
         curves.append(rows.assign(variant=variant))
-        critical.append(_critical_rows(rows, settings["epsilons"]).assign(variant=variant))
+        critical.append(critical_rows(rows, settings["epsilons"]).assign(variant=variant))
     return pd.concat(curves), pd.concat(critical)
 
 
-def _curve_rows(points: list[CurvePoint], axis: Axis, elements: int) -> pd.DataFrame:
+def curve_rows(points: list[CurvePoint], axis: Axis, elements: int) -> pd.DataFrame:
+    """A row a point, as in the table ``curves``."""
     return pd.DataFrame(
         {
             "seed": point.seed,
             "level": point.level,
-            "coordinate": math.log2(point.level) if axis.logarithmic else point.level,
+            "coordinate": axis.coordinate(point.level),
             "unit": axis.unit,
             "delta_loss": point.delta.value,
             "delta_loss_se": point.delta.se,
+            "blocks": len(point.delta.differences),
             "tuned": point.tuned,
             "bits_per_parameter": point.delta.bits / elements,
             "evaluations": point.evaluations,
@@ -51,24 +64,23 @@ def _curve_rows(points: list[CurvePoint], axis: Axis, elements: int) -> pd.DataF
     )
 
 
-def _critical_rows(rows: pd.DataFrame, epsilons: list[float]) -> pd.DataFrame:
-    """The crossings of the curve's mean over seeds."""
-    mean = rows.groupby("level", sort=False).mean(numeric_only=True)
+def critical_rows(rows: pd.DataFrame, epsilons: list[float]) -> pd.DataFrame:
+    """A row a tolerance, as in the table ``critical``: each seed's crossing, and their mean."""
     found = []
     for epsilon in epsilons:
-        crossing = critical_level(
-            mean["coordinate"].tolist(), mean["delta_loss"].tolist(), mean["delta_loss_se"].tolist(), epsilon
-        )
-        order = np.argsort(mean["coordinate"].to_numpy())
-        bits = np.interp(
-            crossing.level, mean["coordinate"].to_numpy()[order], mean["bits_per_parameter"].to_numpy()[order]
-        )
+        crossings, bits = [], []
+        for _, own in rows.groupby("seed", sort=False):
+            columns = (own[name].tolist() for name in ("coordinate", "delta_loss", "delta_loss_se"))
+            crossings.append(critical_level(*columns, epsilon))
+            ascending = own.sort_values("coordinate")
+            bits.append(np.interp(crossings[-1].level, ascending["coordinate"], ascending["bits_per_parameter"]))
         found.append(
             {
                 "epsilon": epsilon,
-                **vars(crossing),
+                **vars(over_seeds(crossings)),
+                "seeds": len(crossings),
                 "unit": rows["unit"].iloc[0],
-                "bits_per_parameter": bits,
+                "bits_per_parameter": np.mean(bits),
                 "evaluations": int(rows["evaluations"].sum()),
             }
         )

@@ -1,0 +1,81 @@
+"""Low rank: W = U S V^T by singular value decomposition, a fraction of the singular values cut.
+
+As in the appendix of arXiv:2510.12077: the first and the last layer are left alone, and of the others every second is
+factorized. With ``weighting: activations`` the error is measured on the layer's inputs instead: with E[x x^T] = L L^T
+over the calibration blocks, the truncated SVD of W L times L^-1 has the smallest mean |W x - W' x|^2 of its rank
+(Wang et al., SVD-LLM, arXiv:2403.07378).
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from smdl.compression.scheme import Axis, Compressed
+from smdl.compression.size import Size
+from smdl.compression.weights import Weights, WeightView
+
+
+@dataclass(frozen=True)
+class Factorize:
+    """Truncated SVD of the linear maps of a layer.
+
+    ``skip_ends`` layers are left alone at either end, and of the rest every ``stride``-th is factorized, from the first
+    on. ``damping`` is added to E[x x^T], in units of its mean diagonal.
+    """
+
+    weighting: Literal["none", "activations"]
+    skip_ends: int
+    stride: int
+    damping: float
+
+    axis = Axis(level="fraction of singular values cut", unit="fraction", logarithmic=False, finer=-1)
+    tuned = None
+    random = False
+
+    def compress(self, weights: Weights, level: float, seed: int, tuned: float | None) -> Iterator[Compressed]:
+        chosen = self.layers(weights)
+        for view in weights.select("linear"):
+            full = min(view.shape)
+            rank = full - round(level * full)
+            if view.layer in chosen and rank < full:
+                left, right = self._factors(weights, view)
+                yield _compressed(view, weights, left[:, :rank], right[:rank])
+
+    def layers(self, weights: Weights) -> set[int]:
+        """The layers that are factorized."""
+        last = max(view.layer for view in weights.select("linear"))
+        return set(range(self.skip_ends, last + 1 - self.skip_ends, self.stride))
+
+    def _factors(self, weights: Weights, view: WeightView) -> tuple[Tensor, Tensor]:
+        """Left and right factor at full rank, the singular values shared between them evenly; made once."""
+        if self.weighting == "none":
+            return weights.once(("svd", view.name), lambda: factors(weights[view]))
+        key = ("weighted svd", view.name, self.damping)
+        return weights.once(key, lambda: weighted_factors(weights[view], weights.inputs(view), self.damping))
+
+
+def factors(matrix: Tensor) -> tuple[Tensor, Tensor]:
+    """A and B with A B = ``matrix`` whose first r columns and rows give its best approximation of rank r."""
+    left, values, right = torch.linalg.svd(matrix.float(), full_matrices=False)
+    return left * values.sqrt(), values.sqrt()[:, None] * right
+
+
+def weighted_factors(matrix: Tensor, moment: Tensor, damping: float) -> tuple[Tensor, Tensor]:
+    """The same for the error on inputs x with E[x x^T] = ``moment``, shape (inputs, inputs)."""
+    moment = moment.double()
+    moment = moment + damping * moment.diagonal().mean() * torch.eye(len(moment), dtype=moment.dtype).to(moment)
+    root = torch.linalg.cholesky(moment)
+    left, values, right = torch.linalg.svd(matrix.double() @ root, full_matrices=False)
+    right = torch.linalg.solve_triangular(root, right, upper=False, left=False)
+    return (left * values.sqrt()).float(), (values.sqrt()[:, None] * right).float()
+
+
+def _compressed(view: WeightView, weights: Weights, left: Tensor, right: Tensor) -> Compressed:
+    tensor = (left @ right).to(weights[view].dtype)
+    stored = left.numel() + right.numel()
+    if stored < view.elements:
+        return Compressed(view, tensor, Size(stored, weights.dense_bits), factors=(left, right))
+    return Compressed(view, tensor, Size(view.elements, weights.dense_bits))

@@ -1,0 +1,30 @@
+"""The uniform symmetric grid that quantizers share."""
+
+import torch
+from torch import Tensor
+
+
+def to_grid(tensor: Tensor, n_q: int, m: Tensor | float) -> Tensor:
+    """Each element moved to the nearest of ``n_q`` equally spaced values in [-m, m], those beyond clipped to the ends.
+
+    ``m`` is a number, or a tensor that broadcasts: a grid a row, a grid a group. The error of an element within
+    [-m, m] is at most m / (n_q - 1). Where m is 0 the result is 0.
+    """
+    return from_codes(codes(tensor, n_q, m), n_q, m, tensor.dtype)
+
+
+def codes(tensor: Tensor, n_q: int, m: Tensor | float) -> Tensor:
+    """The index of each element's grid value: whole numbers in 0..n_q - 1, in float32 or finer."""
+    m = torch.as_tensor(m, dtype=_precision(tensor), device=tensor.device)
+    steps = (tensor.to(m.dtype) / m + 1) * ((n_q - 1) / 2)
+    return torch.where(m > 0, steps.clamp(0, n_q - 1).round(), 0.0)
+
+
+def from_codes(code: Tensor, n_q: int, m: Tensor | float, dtype: torch.dtype) -> Tensor:
+    """The grid values of codes."""
+    return ((code * (2 / (n_q - 1)) - 1) * m).to(dtype)
+
+
+def _precision(tensor: Tensor) -> torch.dtype:
+    """Codes up to 65535 do not fit into half precision."""
+    return torch.promote_types(tensor.dtype, torch.float32)

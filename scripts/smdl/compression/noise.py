@@ -1,0 +1,43 @@
+"""Gaussian noise on the weights: the scale at which a model breaks tells how precisely its weights matter.
+
+Noise is not a code, but noisy weights have a size: by the bits-back argument (Hinton and van Camp, COLT 1993) weights
+w +- sigma under the best Gaussian prior of their tensor cost KL(Q || P) = 1/2 log2(1 + s^2 / sigma^2) bits each on
+average, with s^2 the mean square of the tensor's weights about their mean.
+"""
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+
+from smdl.compression.scheme import Axis, Compressed
+from smdl.compression.size import SCALE_BITS, Size
+from smdl.compression.weights import Parameters, Weights
+
+
+@dataclass(frozen=True)
+class Noise:
+    """N(0, sigma^2) added to every weight; sigma in units of the tensor's standard deviation, or absolute."""
+
+    scale: Literal["relative", "absolute"]
+    parameters: Parameters
+
+    axis = Axis(level="sigma", unit="log2 sigma", logarithmic=True, finer=-1)
+    tuned = None
+    random = True
+
+    def compress(self, weights: Weights, level: float, seed: int, tuned: float | None) -> Iterator[Compressed]:
+        # Drawn on the CPU and in the order of the model: the noise of a seed is the same for every checkpoint, level
+        # and device.
+        generator = torch.Generator().manual_seed(seed)
+        for view in weights.select(self.parameters):
+            original = weights[view]
+            noise = torch.randn(original.shape, generator=generator).to(original)
+            deviation = float(original.std(correction=0)) if original.numel() > 1 else 0.0
+            sigma = level * deviation if self.scale == "relative" else level
+            if sigma == 0:
+                continue
+            bits_each = 0.5 * math.log2(1 + (deviation / sigma) ** 2)
+            yield Compressed(view, original + sigma * noise, Size(view.elements, bits_each, 2 * SCALE_BITS))

@@ -1,0 +1,64 @@
+"""Unstructured pruning: a fraction of the weights is set to zero, those of least score.
+
+Magnitude pruning scores a weight by |w|. Wanda (Sun et al., arXiv:2306.11695) by |w| times the norm of its input over
+the calibration blocks, and compares within an output row. The inputs here are those of the uncompressed model.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from smdl.compression.scheme import Axis, Compressed
+from smdl.compression.size import Size, subset_bits
+from smdl.compression.weights import Parameters, Weights, WeightView
+
+
+@dataclass(frozen=True)
+class Prune:
+    """Pruning by ``score``, the weights compared within all that are pruned, within a tensor, or within a row."""
+
+    score: Literal["magnitude", "wanda"]
+    scope: Literal["global", "tensor", "row"]
+    parameters: Parameters
+
+    axis = Axis(level="fraction of weights pruned", unit="fraction", logarithmic=False, finer=-1)
+    tuned = None
+    random = False
+
+    def compress(self, weights: Weights, level: float, seed: int, tuned: float | None) -> Iterator[Compressed]:
+        if level == 0:
+            return
+        views = weights.select(self.parameters)
+        if self.scope == "global":
+            scores = torch.cat([self._scores(weights, view).flatten() for view in views])
+            pruned = least(scores, level).split([view.elements for view in views])
+        for index, view in enumerate(views):
+            if self.scope == "row":
+                gone = least(self._scores(weights, view), level)
+            elif self.scope == "tensor":
+                gone = least(self._scores(weights, view).flatten(), level).view(view.shape)
+            else:
+                gone = pruned[index].view(view.shape)
+            yield _compressed(weights, view, gone)
+
+    def _scores(self, weights: Weights, view: WeightView) -> Tensor:
+        magnitude = weights[view].abs()
+        moment = weights.inputs(view) if self.score == "wanda" else None
+        return magnitude if moment is None else magnitude * moment.diagonal().sqrt()
+
+
+def least(scores: Tensor, fraction: float) -> Tensor:
+    """True for the round(fraction n) smallest of the n scores along the last dimension; ties go by position."""
+    count = round(fraction * scores.shape[-1])
+    order = scores.argsort(dim=-1, stable=True)
+    return torch.zeros_like(scores, dtype=torch.bool).scatter_(-1, order[..., :count], True)
+
+
+def _compressed(weights: Weights, view: WeightView, gone: Tensor) -> Compressed:
+    tensor = weights[view].masked_fill(gone, 0)
+    kept = view.elements - int(gone.sum())
+    size = Size(kept, weights.dense_bits, subset_bits(view.elements, kept))
+    return Compressed(view, tensor, size, mask=~gone)

@@ -1,0 +1,106 @@
+"""Two schemes one after the other: the first at a fixed level, then the second on what the first stores.
+
+After pruning the second scheme sees the survivors (zeros stay zeros and cost nothing but the mask); after a
+factorization it sees the two factors instead of the matrix.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+
+from smdl.compression.scheme import Axis, Compressed, Scheme, Tuned
+from smdl.compression.size import Size
+from smdl.compression.weights import Weights, WeightView
+
+
+@dataclass(frozen=True)
+class Sequence:
+    """``first`` at ``first_level``, then ``second``, whose level axis is the axis of the whole."""
+
+    first: Scheme
+    first_level: float
+    second: Scheme
+
+    @property
+    def axis(self) -> Axis:
+        return self.second.axis
+
+    @property
+    def tuned(self) -> Tuned | None:
+        return self.second.tuned
+
+    @property
+    def random(self) -> bool:
+        return self.first.random or self.second.random
+
+    def compress(self, weights: Weights, level: float, seed: int, tuned: float | None) -> Iterator[Compressed]:
+        stored = weights.once((self.first, self.first_level, seed), lambda: self._stored(weights, seed))
+        second = {item.view: item for item in self.second.compress(stored, level, seed, tuned)}
+        for view, item in stored.first.items():
+            yield _joined(item, [second.pop(part, None) for part in stored.parts[view]])
+        yield from second.values()
+
+    def _stored(self, weights: Weights, seed: int) -> "Stored":
+        return Stored(weights, list(self.first.compress(weights, self.first_level, seed, None)))
+
+
+class Stored(Weights):
+    """The weights as the first scheme stores them, in the place of the originals: factors instead of their product."""
+
+    def __init__(self, weights: Weights, first: list[Compressed]):
+        self.model = weights.model
+        self.dense_bits = weights.dense_bits
+        self.first = {item.view: item for item in first}
+        self.parts: dict[WeightView, list[WeightView]] = {view: [view] for view in weights.views}
+        self._whole = weights
+        self._calibration, self._batch_size = weights._calibration, weights._batch_size
+        self._originals = {view: weights[view] for view in weights.views}
+        self._cache = {}
+        self._right: dict[WeightView, tuple[WeightView, Tensor]] = {}
+        for item in first:
+            self._replace(item)
+        self.views = [part for parts in self.parts.values() for part in parts]
+
+    def inputs(self, view: WeightView) -> Tensor | None:
+        """E[x x^T] of the original's inputs; for a left factor, whose inputs are B x, it is B E[x x^T] B^T."""
+        if view not in self._right:
+            return self._whole.inputs(view)
+        whole, right = self._right[view]
+        return right @ self._whole.inputs(whole) @ right.T
+
+    def _replace(self, item: Compressed) -> None:
+        if item.factors is None:
+            self._originals[item.view] = item.tensor
+            return
+        del self._originals[item.view]
+        name = f"{item.view.name}.left"
+        left, right = item.factors
+        parts = [
+            replace(item.view, name=name, module=name, window=left, shape=tuple(left.shape)),
+            replace(item.view, name=f"{item.view.name}.right", window=right, shape=tuple(right.shape)),
+        ]
+        self._originals |= zip(parts, item.factors, strict=True)
+        self._right[parts[0]] = item.view, right
+        self.parts[item.view] = parts
+
+
+def _joined(first: Compressed, second: list[Compressed | None]) -> Compressed:
+    """What the first scheme stored, its parts replaced by what the second made of them (None: left alone)."""
+    if all(part is None for part in second):
+        return first
+    if first.factors is not None:
+        factors = tuple(
+            factor if part is None else part.tensor for factor, part in zip(first.factors, second, strict=True)
+        )
+        bits = sum(
+            factor.numel() * first.size.bits_each if part is None else part.size.bits
+            for factor, part in zip(first.factors, second, strict=True)
+        )
+        tensor = (factors[0] @ factors[1]).to(first.tensor.dtype)
+        return Compressed(first.view, tensor, Size(0, 0, bits + first.size.overhead), factors=factors)
+    (part,) = second
+    size = Size(first.size.values, part.size.bits_each, first.size.overhead + part.size.overhead)
+    tensor = part.tensor if first.mask is None else torch.where(first.mask, part.tensor, 0)
+    return Compressed(first.view, tensor, size, mask=first.mask)

@@ -1,0 +1,33 @@
+"""What the figures of several schemes share: names, looks, and the order of variants."""
+
+from itertools import cycle
+
+import pandas as pd
+
+from smdl.figures.style import COLOURS, MARKERS
+
+LINES = ("-", "--", ":", "-.")
+
+
+def label(scheme: str, variant: str) -> str:
+    """How a variant is called in a figure; one that is named like its scheme only once."""
+    return scheme if scheme == variant else f"{scheme}: {variant}"
+
+
+def variants(table: pd.DataFrame) -> list[tuple[str, str]]:
+    """Scheme and variant of a table's rows, in order of appearance."""
+    return list(table[["scheme", "variant"]].drop_duplicates().itertuples(index=False, name=None))
+
+
+def looks(table: pd.DataFrame) -> dict[tuple[str, str], dict]:
+    """A colour and marker a scheme, a line style a variant."""
+    schemes = list(dict.fromkeys(scheme for scheme, _ in variants(table)))
+    # Beyond seven schemes the colours come again with other markers.
+    look = {
+        scheme: {"color": COLOURS[i % len(COLOURS)], "marker": MARKERS[(i + i // len(COLOURS)) % len(MARKERS)]}
+        for i, scheme in enumerate(schemes)
+    }
+    lines = {scheme: cycle(LINES) for scheme in schemes}
+    return {
+        (scheme, variant): {**look[scheme], "linestyle": next(lines[scheme])} for scheme, variant in variants(table)
+    }

@@ -1,0 +1,112 @@
+"""One scheme, a row a variant: delta loss against level for every model, and the critical level against the LLC."""
+
+from typing import Any
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.cm import ScalarMappable
+from matplotlib.colors import BoundaryNorm, ListedColormap
+from matplotlib.figure import Figure
+
+from smdl.figures.looks import label
+from smdl.figures.style import COLOURS, FAINT, MARKERS, STYLE, training_colours
+
+SHOWN_TOLERANCES = 4
+
+
+def draw(
+    curves: pd.DataFrame,
+    critical: pd.DataFrame,
+    llc: pd.DataFrame,
+    regressions: pd.DataFrame,
+    scheme: str,
+    headline: dict[str, Any],
+    admit: list[str],
+    **_: Any,
+) -> Figure:
+    """The headline's tolerance is the dashed line; points whose LLC is not admitted are hollow."""
+    epsilon = headline["epsilon"]
+    curves = curves[curves["scheme"] == scheme]
+    critical = critical[(critical["scheme"] == scheme) & (critical["epsilon"] == epsilon)]
+    fits = regressions[
+        (regressions["scheme"] == scheme) & (regressions["epsilon"] == epsilon) & (regressions["window"] == "config")
+    ]
+    variants, models = list(curves["variant"].unique()), list(curves["model"].unique())
+    with plt.rc_context(STYLE):
+        figure, axes = plt.subplots(
+            len(variants),
+            len(models) + 1,
+            figsize=(2.9 * (len(models) + 1) + 0.6, 2.5 * len(variants)),
+            squeeze=False,
+        )
+        for row, variant in zip(axes, variants, strict=True):
+            own = curves[curves["variant"] == variant]
+            for axis, model in zip(row, models, strict=False):
+                _curves(axis, own[own["model"] == model], epsilon)
+                axis.set_title(f"{label(scheme, variant)}\n{model}")
+            _against_llc(
+                row[-1], critical[critical["variant"] == variant], llc, fits[fits["variant"] == variant], models, admit
+            )
+            row[-1].set_title(f"{label(scheme, variant)}\ncritical level at {epsilon:g} nats")
+            row[0].set_ylabel(r"$\Delta$ loss (nats a token)")
+        _bar(figure, axes[:, -2], sorted(curves["step"].unique()))
+    return figure
+
+
+def _curves(axis: Axes, own: pd.DataFrame, epsilon: float) -> None:
+    steps = sorted(own["step"].unique())
+    for step, colour in zip(steps, training_colours(len(steps)), strict=True):
+        line = own[own["step"] == step].groupby("coordinate")["delta_loss"].mean()
+        axis.plot(line.index, line, color=colour, linewidth=1.0, marker=".", markersize=3)
+    axis.axhline(epsilon, color="black", linewidth=0.8, linestyle="--")
+    axis.set_ylim(-0.1 * epsilon, SHOWN_TOLERANCES * epsilon)
+    axis.set_xlabel(f"level ({own['unit'].iloc[0]})")
+    shown = own[own["delta_loss"] < SHOWN_TOLERANCES * epsilon]["coordinate"]
+    if len(shown) and np.ptp(shown) > 0:
+        margin = 0.08 * np.ptp(shown)
+        axis.set_xlim(shown.min() - margin, shown.max() + margin)
+
+
+def _against_llc(
+    axis: Axes, critical: pd.DataFrame, llc: pd.DataFrame, fits: pd.DataFrame, models: list[str], admit: list[str]
+) -> None:
+    points = critical.merge(llc, on=["model", "step"], suffixes=("", "_llc")).dropna(subset=["level"])
+    for i, model in enumerate(models):
+        own = points[points["model"] == model]
+        colour, marker = COLOURS[i % len(COLOURS)], MARKERS[i % len(MARKERS)]
+        fit = fits[fits["model"] == model]
+        r2 = fit["r2"].iloc[0] if len(fit) else np.nan
+        name = f"{model}: $R^2$ = {r2:.2f}" if np.isfinite(r2) else f"{model}: no fit"
+        for admitted, look in ((True, {"label": name}), (False, {"markerfacecolor": "none", "alpha": 2 * FAINT})):
+            part = own[own["status_llc"].isin(admit) == admitted]
+            axis.errorbar(
+                part["llc"],
+                part["level"],
+                xerr=part["llc_se"],
+                yerr=part["level_se"],
+                fmt=marker,
+                color=colour,
+                markersize=4,
+                elinewidth=0.7,
+                **look,
+            )
+    axis.set_xlabel(r"local learning coefficient $\hat\lambda$")
+    axis.set_ylabel(f"critical level ({critical['unit'].iloc[0]})")
+    axis.legend(loc="best", fontsize=7)
+
+
+def _bar(figure: Figure, axes: np.ndarray, steps: list[int]) -> None:
+    bar = figure.colorbar(
+        ScalarMappable(
+            BoundaryNorm(np.arange(len(steps) + 1), len(steps)), ListedColormap(training_colours(len(steps)))
+        ),
+        ax=list(axes),
+        pad=0.02,
+        aspect=40,
+    )
+    shown = range(0, len(steps), max(len(steps) // 6, 1))
+    bar.set_ticks([i + 0.5 for i in shown], labels=[f"{steps[i]}" for i in shown], fontsize=7)
+    bar.ax.minorticks_off()
+    bar.set_label("training step", fontsize=8)

@@ -1,0 +1,255 @@
+"""The search for critical levels against full curves: known curves by the hundred, and real compressed models."""
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import small_models
+from smdl.compression.critical import critical_level
+from smdl.compression.curve import curve
+from smdl.compression.levels import levels_of
+from smdl.compression.loss import CompressionLoss, Decision, DeltaLoss, decided
+from smdl.compression.quantize import Quantize
+from smdl.compression.registry import SCHEMES, build
+from smdl.compression.scheme import Axis, Compressed, Tuned
+from smdl.compression.search import search
+from smdl.compression.size import Size
+from smdl.compression.sweep import critical_rows, curve_rows, sweep
+from smdl.models import block_losses
+
+BITS = Axis("n_q", "bits", logarithmic=True, finer=+1, whole=True)
+
+
+@dataclass(frozen=True)
+class Known:
+    """A scheme whose compressed weights are the level itself, for `KnownLoss`."""
+
+    tuned: Tuned | None = None
+    random: bool = False
+    axis = Axis("level", "levels", logarithmic=False, finer=-1)
+
+    def compress(self, weights, level, seed, tuned):
+        return level
+
+
+class KnownLoss:
+    """Delta loss from a list, in the place of a model's."""
+
+    def __init__(self, values):
+        self.values = values
+        self.weights = None
+        self.evaluations = 0
+
+    def __call__(self, level, decision=None, begun=None):
+        self.evaluations += 1
+        return DeltaLoss(np.full(4, self.values[level]), 0.0, True)
+
+    def settled(self, delta, decision):
+        return True
+
+
+curves = st.lists(st.floats(1e-4, 1.0), min_size=2, max_size=60).map(lambda rises: np.cumsum(rises).tolist())
+
+
+def crossing(points, epsilon):
+    points = sorted(points, key=lambda point: point.level)
+    return critical_level([p.level for p in points], [p.delta.value for p in points], [0.1] * len(points), epsilon)
+
+
+@given(curves, st.lists(st.floats(1e-3, 30), min_size=1, max_size=3, unique=True))
+def test_on_a_rising_curve_the_search_finds_what_the_curve_has(values, epsilons):
+    loss = KnownLoss(values)
+    levels = range(len(values))
+    found = search(loss, Known(), levels, [0], epsilons, error_rate=0.01)
+    whole = curve(KnownLoss(values), Known(), levels, [0])
+    for epsilon in epsilons:
+        np.testing.assert_equal(vars(crossing(found, epsilon)), vars(crossing(whole, epsilon)))
+    assert loss.evaluations <= len(values)
+    assert len({point.level for point in found}) == len(found)
+
+
+@given(st.lists(st.floats(-0.1, 3), min_size=2, max_size=60), st.floats(1e-3, 2))
+def test_on_any_curve_the_search_ends_at_a_crossing_of_the_curve(values, epsilon):
+    found = search(KnownLoss(values), Known(), range(len(values)), [0], [epsilon], error_rate=0.01)
+    level = crossing(found, epsilon).level
+    if np.isfinite(level):
+        below = min(int(np.floor(level)), len(values) - 2)
+        assert min(values[below : below + 2]) <= epsilon <= max(values[below : below + 2]) + 1e-12
+
+
+@pytest.mark.parametrize("slope", [0.05, 0.3, 1.0])
+def test_on_a_smooth_curve_few_evaluations_are_enough(slope):
+    values = np.exp(slope * (np.arange(60) - 33.3))
+    loss = KnownLoss(values)
+    search(loss, Known(), range(60), [0, 1, 2], [0.3, 0.5, 0.7], error_rate=0.01)
+    assert loss.evaluations <= 9 * 4
+
+
+def test_an_infinite_loss_is_only_another_level_above():
+    values = [0.0, 0.1, 0.2, np.inf, np.inf, np.inf, np.inf]
+    found = search(KnownLoss(values), Known(), range(7), [0], [0.3], error_rate=0.01)
+    assert crossing(found, 0.3).level == 2
+
+
+def test_an_early_stop_is_wrong_no_oftener_than_the_error_rate():
+    """At a delta loss just above the tolerance, the worst case, evaluations that call it below are counted."""
+    random = np.random.default_rng(0)
+    decision, wrong, trials = Decision(epsilon=0.5, error_rate=0.05), 0, 4000
+    for _ in range(trials):
+        blocks = random.normal(0.5, 0.2, size=128)
+        looks = [blocks[:stop] for stop in (32, 64, 96)]
+        stopped = next((seen for seen in looks if decided(seen, decision, looks=3)), None)
+        wrong += stopped is not None and stopped.mean() <= 0.5
+    assert wrong / trials < 0.05 + 3 * np.sqrt(0.05 / trials)
+    assert wrong > 0
+
+
+@pytest.fixture(scope="module")
+def case():
+    """Weights, loss on the evaluation blocks, and the reference of a model that is far enough into training."""
+    weights = small_models.weights_of(small_models.trained())
+    blocks = small_models.blocks_of("evaluation")
+    reference = block_losses(weights.model, blocks, 16)
+    return weights, blocks, reference
+
+
+def test_an_evaluation_that_stopped_early_is_completed_to_the_same_numbers(case):
+    weights, blocks, reference = case
+    scheme = Quantize("maximum", "tensor", "matrices")
+    loss = CompressionLoss(weights, blocks, reference, 16)
+    begun = loss(scheme.compress(weights, 3, 0, None), Decision(1e-3, 0.01))
+    assert not begun.complete
+    assert loss.blocks_seen == len(begun.differences) < len(blocks)
+    completed = loss(scheme.compress(weights, 3, 0, None), begun=begun)
+    assert loss.blocks_seen == len(blocks)
+    np.testing.assert_array_equal(completed.differences, loss(scheme.compress(weights, 3, 0, None)).differences)
+
+
+def test_the_model_is_as_before_and_dense_weights_count_in_full(case):
+    weights, blocks, reference = case
+    loss = CompressionLoss(weights, blocks, reference, 64)
+    np.testing.assert_allclose(loss([]).differences, 0, atol=1e-6)
+    loss(Quantize("maximum", "tensor", "all").compress(weights, 4, 0, None))
+    delta = loss([])
+    np.testing.assert_allclose(delta.differences, 0, atol=1e-6)
+    assert delta.bits == 32 * weights.elements
+
+
+CASES = {
+    "quantize": (
+        {"range": "minimised", "scope": "tensor", "parameters": "matrices"},
+        {"first": 2, "last": 128, "ratio": 1.2},
+    ),
+    "round": ({"group": 0, "parameters": "linear"}, {"first": 2, "last": 128, "ratio": 1.2}),
+    "factorize": (
+        {"weighting": "none", "skip_ends": 0, "stride": 1, "damping": 0.01},
+        {"first": 0, "last": 1, "step": 0.05},
+    ),
+    "noise": ({"scale": "relative", "parameters": "all"}, {"first": 0.01, "last": 2, "ratio": 1.15}),
+    "prune": ({"score": "magnitude", "scope": "tensor", "parameters": "linear"}, {"first": 0, "last": 1, "step": 0.05}),
+}
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_search_and_curve_agree_on_a_trained_model(case, name):
+    weights, blocks, reference = case
+    settings_, levels = CASES[name]
+    scheme = build(name, settings_)
+    levels = levels_of(levels, scheme.axis)
+    seeds, epsilons = ([0, 1] if scheme.random else [0]), [0.03, 0.06, 0.1]
+    rows, evaluations = {}, {}
+    for mode in ("curve", "search"):
+        loss = CompressionLoss(weights, blocks, reference, 16)
+        if mode == "curve":
+            points = curve(loss, scheme, levels, seeds)
+        else:
+            points = search(loss, scheme, levels, seeds, epsilons, error_rate=0.01)
+        rows[mode] = critical_rows(curve_rows(points, scheme.axis, weights.elements), epsilons)
+        evaluations[mode] = loss.evaluations
+        assert sum(point.evaluations for point in points) == loss.evaluations
+    assert np.isfinite(rows["curve"]["level"]).all()
+    allowed = np.maximum(0.05 if scheme.axis.unit == "bits" else 0, 0.02 * rows["curve"]["level"].abs())
+    assert ((rows["search"]["level"] - rows["curve"]["level"]).abs() <= allowed).all()
+    assert evaluations["search"] < 0.7 * evaluations["curve"]
+
+
+@dataclass(frozen=True)
+class Shrink:
+    """A toy scheme of its own: every matrix is multiplied by 1 - level."""
+
+    parameters: str
+
+    axis = Axis("shrinkage", "fraction", logarithmic=False, finer=-1)
+    tuned = None
+    random = False
+
+    def compress(self, weights, level, seed, tuned):
+        for view in weights.select(self.parameters):
+            yield Compressed(view, weights[view] * (1 - level), Size(view.elements, 8))
+
+
+def test_a_scheme_from_outside_the_package_runs_like_any_other(case, monkeypatch):
+    weights, blocks, reference = case
+    monkeypatch.setitem(SCHEMES, "shrink", Shrink)
+    settings_ = {
+        "batch_size": 16,
+        "dense_bits": 32,
+        "epsilons": [0.1, 0.3],
+        "mode": "search",
+        "error_rate": 0.01,
+        "levels": {"first": 0, "last": 1, "step": 0.05},
+        "seeds": [0, 1, 2],
+        "variants": {"linear": {"parameters": "linear"}, "matrices": {"parameters": "matrices"}},
+    }
+    curves, critical = sweep(
+        weights.model, blocks, reference, small_models.blocks_of("calibration"), "shrink", settings_
+    )
+    assert set(curves["variant"]) == set(critical["variant"]) == {"linear", "matrices"}
+    assert set(curves["seed"]) == {0}
+    assert (critical["status"] == "ok").all()
+    assert critical["level"].between(0, 1).all()
+    first = critical[critical["variant"] == "linear"]
+    assert first["level"].is_monotonic_increasing
+    matrices = critical[critical["variant"] == "matrices"]
+    assert (matrices["bits_per_parameter"].to_numpy() < first["bits_per_parameter"].to_numpy()).all()
+
+
+def test_seeds_are_averaged_and_their_spread_counts():
+    rows = pd.DataFrame(
+        [
+            {"seed": seed, "coordinate": x, "delta_loss": 0.1 * x + shift, "delta_loss_se": 0.01}
+            for seed, shift in ((0, 0.0), (1, 0.1))
+            for x in range(10)
+        ]
+    ).assign(unit="levels", bits_per_parameter=8.0, evaluations=1)
+    (found,) = critical_rows(rows, [0.45]).to_dict("records")
+    assert found["level"] == pytest.approx((4.5 + 3.5) / 2)
+    assert found["level_se"] == pytest.approx(np.sqrt(0.1**2 + 0.5 / 2))
+    assert (found["seeds"], found["status"], found["evaluations"]) == (2, "ok", 20)
+
+
+@given(st.integers(2, 50), st.integers(60, 5000), st.floats(1.05, 2))
+@settings(max_examples=50)
+def test_levels_run_from_the_finest_and_are_distinct(first, last, ratio):
+    levels = levels_of({"first": first, "last": last, "ratio": ratio}, BITS)
+    assert levels == sorted(set(levels), reverse=True)
+    assert all(isinstance(level, int) for level in levels)
+    assert levels[-1] == first
+    assert levels == levels_of(levels[::-1], BITS)
+    coarser = levels_of({"first": 0, "last": 1, "step": 0.1}, replace(BITS, whole=False, finer=-1))
+    assert coarser == [0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0]
+
+
+def test_the_tuned_value_is_that_of_the_least_loss(case):
+    weights, blocks, reference = case
+    scheme = Quantize("minimised", "tensor", "matrices")
+    loss = CompressionLoss(weights, blocks, reference, 64)
+    (found,) = curve(loss, scheme, [6], [0])
+    with torch.no_grad():
+        tried = [loss(scheme.compress(weights, 6, 0, clip)).value for clip in np.linspace(0.1, 1, 40)]
+    assert found.delta.value <= min(tried) + 0.02
