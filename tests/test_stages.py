@@ -73,10 +73,9 @@ def without_docstrings(tree: ast.Module) -> str:
 
 
 def digest(stage: str) -> str:
-    trees = {
-        name: without_docstrings(tree) for name, tree in reached(scripts_of(stage), PACKAGES.get(stage, [])).items()
-    }
-    return hashlib.sha256(json.dumps(trees, sort_keys=True).encode()).hexdigest()[:16]
+    trees = reached(scripts_of(stage), PACKAGES.get(stage, []))
+    plain = {name: without_docstrings(tree) for name, tree in trees.items()}
+    return hashlib.sha256(json.dumps(plain, sort_keys=True).encode()).hexdigest()[:16]
 
 
 @pytest.mark.parametrize("stage", STAGES)
