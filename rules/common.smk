@@ -71,6 +71,20 @@ def checkpoint(wildcards, input):
     return f"{input.weights}/step{wildcards.step}" if trained else str(input.weights)
 
 
+def training_settings(model):
+    """What decides a training; the variant that its constraint names is looked up among the schemes."""
+    own = MODELS[model]
+    named = own.get("constraint")
+    constraint = named and {
+        "scheme": [named["scheme"], SCHEMES[named["scheme"]]["variants"][named["variant"]]],
+        **{name: named[name] for name in ("level", "mode", "every")},
+    }
+    return {
+        **{name: own[name] for name in ("architecture", "training", "steps")},
+        "constraint": constraint,
+    }
+
+
 def sampler_settings(model):
     """The common settings of the sampler with those of the model laid over them."""
     own = {**config["llc"], **MODELS[model].get("llc", {})}

@@ -23,9 +23,7 @@ rule train:
     params:
         version=stage_version("train"),
         seed=config["seed"],
-        settings=lambda wc: canonical(
-            {name: MODELS[wc.model][name] for name in ("architecture", "training", "steps")}
-        ),
+        settings=lambda wc: canonical(training_settings(wc.model)),
     script:
         "../scripts/train.py"
 

@@ -5,6 +5,8 @@ from pathlib import Path
 from smdl.job import job
 
 with job(snakemake) as this:
+    from smdl.compression.registry import build
+    from smdl.constraint import Constraint
     from smdl.corpus import load_split, read_splits
     from smdl.files import replacing_folder
     from smdl.tables.study import TRAINING
@@ -15,9 +17,12 @@ with job(snakemake) as this:
     architecture = Architecture(
         **this.settings["architecture"], vocabulary=splits[0].vocabulary, context=splits[0].context
     )
+    constraint = this.settings["constraint"]
+    if constraint is not None:
+        constraint = Constraint(**{**constraint, "scheme": build(*constraint["scheme"])})
     with replacing_folder(snakemake.output.weights) as folder:
         model = new_model(architecture, this.seed)
         settings = TrainingSettings(**this.settings["training"])
-        losses = list(train(model, blocks, settings, this.settings["steps"], this.seed, Path(folder)))
+        losses = list(train(model, blocks, settings, this.settings["steps"], this.seed, Path(folder), constraint))
     rows = [{"model": snakemake.wildcards.model, "step": step, "loss": loss} for step, loss in losses]
     this.write(snakemake.output.losses, TRAINING, rows)

@@ -53,6 +53,11 @@ MISTAKES = [
     ("models/neox-2x64/context", 32, f"corpus.context: 64 tokens are more than {MODEL}.context, 32"),
     ("models/neox-2x64/dtype", "float8", f"{MODEL}.dtype: 'float8' is not one of float32, bfloat16"),
     ("models/neox-2x64/llc", {"burnn_in": 3}, f"{MODEL}.llc: unknown key 'burnn_in'"),
+    (
+        "models/neox-2x64/constraint",
+        {"scheme": "quantize", "variant": "minimised", "level": 8},
+        f"{MODEL}.constraint.variant: 'minimised' chooses m by the loss, and training cannot; take range maximum",
+    ),
     ("llc/burnin", 3, "llc: unknown key 'burnin'; did you mean burn_in?"),
     ("llc/chains", 1, "llc.chains: 1 is too small; at least 2"),
     ("llc/alpha", 1, "llc.alpha: 1 is too large; less than 1"),
@@ -76,8 +81,13 @@ MISTAKES = [
         "compression.schemes.prune.levels: 0 to 3; levels are fractions, from 0 to 1",
     ),
     (
-        "compression/schemes/sequence/variants",
-        {"both": {"first": {"prune": {"scores": "wanda"}}, "first_level": 0.5, "second": {"round": {}}}},
+        "compression/schemes/sequence",
+        {
+            "levels": [4, 8],
+            "variants": {
+                "both": {"first": {"prune": {"scores": "wanda"}}, "first_level": 0.5, "second": {"round": {}}}
+            },
+        },
         "variants.both.first.prune: unknown key 'scores'; did you mean score?",
     ),
     ("corpus/blocks/calibration", 0, "is 0, but compression.schemes.gptq.variants.channel needs calibration blocks"),

@@ -123,6 +123,7 @@ def _cross_checks(config: dict[str, Any]) -> Iterator[str]:
     for name, model in config["models"].items():
         yield from _check_source(f"models.{name}", model)
         yield from _check_steps(f"models.{name}", model)
+        yield from _check_constraint(f"models.{name}.constraint", model, config["compression"]["schemes"])
         yield from _check_context(f"models.{name}", model, config["corpus"])
         yield from _check_sampler(f"models.{name}", {**config["llc"], **model.get("llc", {})}, config["corpus"])
     yield from _check_headline(config["compression"])
@@ -234,6 +235,20 @@ def _check_variant(key: str, own: dict[str, Any], corpus: dict[str, Any]) -> Ite
     for part in ("first", "second"):
         for name, settings in own.get(part, {}).items():
             yield from _check_variant(f"{key}.{part}.{name}", settings, corpus)
+
+
+def _check_constraint(key: str, model: dict[str, Any], schemes: dict[str, Any]) -> Iterator[str]:
+    constraint = model.get("constraint")
+    if constraint is None:
+        return
+    if model["source"] != "train":
+        yield f"{key}: belongs to source train, but the source is {model['source']}"
+    if constraint["scheme"] not in schemes:
+        yield f"{key}.scheme: {constraint['scheme']!r} is not one of {', '.join(schemes)}"
+    elif constraint["variant"] not in (variants := schemes[constraint["scheme"]]["variants"]):
+        yield f"{key}.variant: {constraint['variant']!r} is not one of {', '.join(variants)}"
+    elif variants[constraint["variant"]].get("range") == "minimised":
+        yield f"{key}.variant: {constraint['variant']!r} chooses m by the loss, and training cannot; take range maximum"
 
 
 def _check_headline(compression: dict[str, Any]) -> Iterator[str]:

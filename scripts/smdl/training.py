@@ -1,6 +1,7 @@
 """Small GPT-NeoX models trained on the spot, their checkpoints written in Hugging Face format."""
 
 from collections.abc import Iterator
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import torch
 from torch import nn
 from tqdm import tqdm
 
+from smdl.constraint import Constraint
 from smdl.errors import StudyError
 from smdl.models import as_tokens, sequence_losses
 
@@ -56,27 +58,37 @@ def new_model(architecture: Architecture, seed: int) -> nn.Module:
 
 
 def train(
-    model: nn.Module, blocks: np.ndarray, settings: TrainingSettings, save_at: list[int], seed: int, folder: Path
+    model: nn.Module,
+    blocks: np.ndarray,
+    settings: TrainingSettings,
+    save_at: list[int],
+    seed: int,
+    folder: Path,
+    constraint: Constraint | None = None,
 ) -> Iterator[tuple[int, float]]:
     """Train ``model`` in place, writing ``folder``/step{step} at every step of ``save_at``, and yield (step, loss).
 
-    The loss (nats a token) is that of the minibatch seen at the step, before the update. Raises StudyError where it is
-    not finite.
+    The loss (nats a token) is that of the minibatch seen at the step, before the update. Under a projecting
+    ``constraint`` the checkpoints are projected; under a straight-through one they are the uncompressed weights. Raises
+    StudyError where the loss is not finite.
     """
     optimizer = torch.optim.AdamW(model.parameters(), lr=settings.lr, weight_decay=settings.weight_decay)
     model.train()
     order = _epochs(len(blocks), settings.batch_size, seed)
     for step in tqdm(range(max(save_at) + 1), desc="training", unit="step", mininterval=5):
+        if constraint and (constraint.due(step) or (constraint.mode == "projection" and step in save_at)):
+            constraint.project(model, step)
         if step in save_at:
             model.save_pretrained(folder / f"step{step}")
-        loss = sequence_losses(model, as_tokens(blocks[next(order)], model)).mean()
+        optimizer.zero_grad()
+        with constraint.passed_through(model, step) if constraint else nullcontext():
+            loss = sequence_losses(model, as_tokens(blocks[next(order)], model)).mean()
+            loss.backward()
         if not torch.isfinite(loss):
             raise StudyError(f"training: the loss is {loss.item()} at step {step}: lower lr (now {settings.lr:g})")
         yield step, loss.item()
         for group in optimizer.param_groups:
             group["lr"] = learning_rate(step, settings)
-        optimizer.zero_grad()
-        loss.backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         optimizer.step()
 
