@@ -3,6 +3,7 @@
 from itertools import cycle
 
 import pandas as pd
+from matplotlib import colormaps
 
 from smdl.figures.style import COLOURS, MARKERS
 
@@ -22,9 +23,9 @@ def variants(table: pd.DataFrame) -> list[tuple[str, str]]:
 def looks(table: pd.DataFrame) -> dict[tuple[str, str], dict]:
     """A colour and marker a scheme, a line style a variant."""
     schemes = list(dict.fromkeys(scheme for scheme, _ in variants(table)))
-    # Beyond seven schemes the colours come again with other markers.
+    colours = COLOURS if len(schemes) <= len(COLOURS) else colormaps["tab10"].colors
     look = {
-        scheme: {"color": COLOURS[i % len(COLOURS)], "marker": MARKERS[(i + i // len(COLOURS)) % len(MARKERS)]}
+        scheme: {"color": colours[i % len(colours)], "marker": MARKERS[i % len(MARKERS)]}
         for i, scheme in enumerate(schemes)
     }
     lines = {scheme: cycle(LINES) for scheme in schemes}

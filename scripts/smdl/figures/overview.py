@@ -29,7 +29,7 @@ def draw(regressions: pd.DataFrame, **_: Any) -> Figure:
     epsilons, models = sorted(table["epsilon"].unique()), list(table["model"].unique())
     columns = [(epsilon, model) for epsilon in epsilons for model in models]
     table = table.set_index(["scheme", "variant", "epsilon", "model"])
-    panels = [panel for panel in PANELS if table[panel[0]].notna().any()]
+    panels = [panel for panel in PANELS if panel[0] != "control_r2" or table["control_r2"].notna().any()]
     with plt.rc_context({**STYLE, "axes.grid": False}):
         figure, axes = plt.subplots(
             1,
