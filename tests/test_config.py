@@ -36,7 +36,7 @@ MISTAKES = [
     ("corpus/name", ..., "corpus: the key 'name' is missing; source package needs it"),
     ("corpus/context", 1, "corpus.context: 1 is too small; at least 2"),
     ("corpus/tokenizer", "no/such/file", "corpus.tokenizer: 'no/such/file' is neither bytes nor a tokenizer.json file"),
-    ("corpus/blocks/sampling", 8, "corpus.blocks.sampling: 8 blocks are fewer than a minibatch"),
+    ("corpus/blocks/sampling", 4, "corpus.blocks.sampling: 4 blocks are fewer than a minibatch"),
     ("corpus/blocks/evaluation", "many", "corpus.blocks.evaluation: 'many' is not of type integer"),
     ("models", {}, "models: has 0 entries; at least 1"),
     ("models/neox-2x64/source", "torrent", f"{MODEL}.source: 'torrent' is not one of hub, local, train"),
