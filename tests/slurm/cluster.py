@@ -233,6 +233,14 @@ class Cluster:
             daemon.kill()
             daemon.wait()
 
+    def account(self) -> str:
+        """sacct's table of all jobs, once the database has caught up with the controller."""
+        finished = len(self.run("squeue", "-h", "--states=all", "-o", "%i").split())
+        with suppress(TimeoutError):
+            self._until(lambda: len(self.run("sacct", "-a", "-n", "-X", "-o", "JobID").split()) >= finished, 10)
+        columns = "JobID,Comment%60,Partition,ReqTRES%36,State,ExitCode,Elapsed,MaxRSS"
+        return self.run("sacct", "--allusers", f"--format={columns}")
+
     def kill_job(self, job: str) -> None:
         """Kill a job's processes and those that watch over it, as when its node loses power."""
         stepd = f"slurmstepd: [{job}.".encode()
@@ -365,7 +373,7 @@ def _listens(port: int) -> bool:
 
 
 def main() -> int:
-    """Run a command inside a cluster of its own, then print what SLURM knows of its jobs."""
+    """Run a command inside a cluster of its own, then print what SLURM's accounting knows of its jobs."""
     parser = argparse.ArgumentParser(description=main.__doc__)
     parser.add_argument("--accounting", action="store_true", help="with slurmdbd on MariaDB, hence sacct and accounts")
     parser.add_argument("command", nargs="+")
@@ -373,13 +381,12 @@ def main() -> int:
     try:
         provide(arguments.accounting)
     except Unavailable as why:
-        print(f"skipped: {why}", file=sys.stderr)
-        return 0
+        print(f"no cluster: {why}", file=sys.stderr)
+        return 1
     with Cluster(arguments.accounting) as cluster:
         status = subprocess.run(arguments.command, env=cluster.environment).returncode
         if arguments.accounting:
-            columns = "JobID,Comment%60,Partition,ReqTRES%36,State,ExitCode,Elapsed,MaxRSS"
-            print(cluster.run("sacct", "--allusers", f"--format={columns}"))
+            print(cluster.account())
     return status
 
 
