@@ -383,6 +383,8 @@ def main() -> int:
     except Unavailable as why:
         print(f"no cluster: {why}", file=sys.stderr)
         return 1
+    # Asked to stop, it stops its cluster too.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     with Cluster(arguments.accounting) as cluster:
         status = subprocess.run(arguments.command, env=cluster.environment).returncode
         if arguments.accounting:
