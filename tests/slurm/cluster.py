@@ -25,7 +25,7 @@ SLURM_PACKAGES = ("slurmctld", "slurmd", "slurm-client", "munge")
 # The -core packages hold the database without the service that Debian's full package starts.
 ACCOUNTING_PACKAGES = ("slurmdbd", "mariadb-server-core", "mariadb-client-core")
 CLIENTS = ("sbatch", "srun", "squeue", "scancel", "scontrol", "sinfo", "sacct", "sacctmgr", "sshare")
-NODES = ("node1", "node2", "node3", "node4")
+NODES = ("node1", "node2", "node3", "node4", "node5")
 ACCOUNT = "smdl"
 MARK = "SMDL_TEST_CLUSTER"
 
@@ -87,9 +87,9 @@ PartitionName=cpu Nodes=node1,node2 Default=YES
 PartitionName=gpu Nodes=node1,node2
 # One node for each kind of harm that the tests do to a whole node.
 PartitionName=frail Nodes=node3
-PartitionName=requeued Nodes=node4 GraceTime=10
-PartitionName=cancelled Nodes=node4 GraceTime=10 PreemptMode=CANCEL
-PartitionName=urgent Nodes=node4 PriorityTier=2 PreemptMode=OFF
+PartitionName=requeued Nodes=node4
+PartitionName=cancelled Nodes=node5 PreemptMode=CANCEL
+PartitionName=urgent Nodes=node4,node5 PriorityTier=2 PreemptMode=OFF
 """
 
 SLURM_CONF_ACCOUNTING = """\
@@ -147,7 +147,7 @@ def provide(accounting: bool = False) -> None:
 
 
 class Cluster:
-    """munged, slurmctld and four slurmd, with ``accounting`` also slurmdbd on MariaDB; a context manager.
+    """munged, slurmctld and five slurmd, with ``accounting`` also slurmdbd on MariaDB; a context manager.
 
     ``environment`` is what a client needs: pass it to every subprocess that talks to the cluster.
     """
@@ -241,13 +241,15 @@ class Cluster:
         columns = "JobID,Comment%60,Partition,ReqTRES%36,State,ExitCode,Elapsed,MaxRSS"
         return self.run("sacct", "--allusers", f"--format={columns}")
 
-    def kill_job(self, job: str) -> None:
-        """Kill a job's processes and those that watch over it, as when its node loses power."""
+    def signal_job(self, job: str, sent: signal.Signals, watchers: bool = False) -> None:
+        """Send a signal to all processes of a job, behind SLURM's back; ``watchers``: also to its slurmstepd."""
         stepd = f"slurmstepd: [{job}.".encode()
         mine = f"SLURM_JOB_ID={job}\0".encode()
         for process in self._marked():
-            if (process / "cmdline").read_bytes().startswith(stepd) or mine in (process / "environ").read_bytes():
-                _kill(process)
+            with suppress(OSError):
+                watcher = (process / "cmdline").read_bytes().startswith(stepd)
+                if mine in (process / "environ").read_bytes() or (watcher and watchers):
+                    os.kill(int(process.name), sent)
 
     def log(self) -> str:
         """The ends of all daemons' logs, for the message of a failed test."""
@@ -337,12 +339,8 @@ class Cluster:
     def _sweep(self) -> None:
         """End what jobs left behind: everything whose environment bears this cluster's mark."""
         for process in self._marked():
-            _kill(process)
-
-
-def _kill(process: Path) -> None:
-    with suppress(OSError):
-        os.kill(int(process.name), signal.SIGKILL)
+            with suppress(OSError):
+                os.kill(int(process.name), signal.SIGKILL)
 
 
 def _program(name: str) -> str | None:
