@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 SNAKEMAKE := $(BIN)/python -P scripts/smdl/warm.py $(BIN)/snakemake --profile profiles/local
 
-.PHONY: mini hinton test check clean
+.PHONY: mini hinton theory mini-slurm slurm-doctor test check clean
 
 $(VENV)/installed: requirements.lock
 	$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or newer is needed; this is " + sys.version) if sys.version_info < (3, 11) else None'
@@ -21,6 +21,23 @@ mini: $(VENV)/installed
 hinton: $(VENV)/installed
 	$(SNAKEMAKE) --configfile config.mini.yaml --quiet rules host -- hinton
 	@cat results/hinton/tables/hinton.csv
+# The theory of singular models, computed, into results/theory.
+theory: $(VENV)/installed
+	$(SNAKEMAKE) --configfile config.mini.yaml --quiet rules host -- theory
+	@cat results/theory/tables/theory.csv
+
+# The mini study again, on a SLURM cluster that is made for it on this machine: the tables must be the same.
+mini-slurm: mini
+	SMDL_ACCOUNT=smdl SMDL_CPU_PARTITION=cpu SMDL_GPU_PARTITION=gpu \
+	$(BIN)/python tests/slurm/cluster.py --accounting -- \
+	$(BIN)/snakemake --profile profiles/slurm --configfile config.mini.yaml --directory results/under-slurm \
+	--jobs 8 --slurm-init-seconds-before-status-checks 5 --quiet rules host
+	diff --exclude='*.parquet' results/mini/tables results/under-slurm/results/mini/tables
+	@echo 'The tables equal those of make mini.'
+
+# Can this cluster run the study? One page; sends one job of a minute.
+slurm-doctor: $(VENV)/installed
+	@PYTHONPATH=scripts $(BIN)/python -m smdl.cluster.doctor
 
 test: check
 	$(BIN)/pytest

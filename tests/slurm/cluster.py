@@ -25,7 +25,7 @@ SLURM_PACKAGES = ("slurmctld", "slurmd", "slurm-client", "munge")
 # The -core packages hold the database without the service that Debian's full package starts.
 ACCOUNTING_PACKAGES = ("slurmdbd", "mariadb-server-core", "mariadb-client-core")
 CLIENTS = ("sbatch", "srun", "squeue", "scancel", "scontrol", "sinfo", "sacct", "sacctmgr", "sshare")
-NODES = ("node1", "node2", "node3", "node4")
+NODES = ("node1", "node2", "node3", "node4", "node5")
 ACCOUNT = "smdl"
 MARK = "SMDL_TEST_CLUSTER"
 
@@ -87,9 +87,9 @@ PartitionName=cpu Nodes=node1,node2 Default=YES
 PartitionName=gpu Nodes=node1,node2
 # One node for each kind of harm that the tests do to a whole node.
 PartitionName=frail Nodes=node3
-PartitionName=requeued Nodes=node4 GraceTime=10
-PartitionName=cancelled Nodes=node4 GraceTime=10 PreemptMode=CANCEL
-PartitionName=urgent Nodes=node4 PriorityTier=2 PreemptMode=OFF
+PartitionName=requeued Nodes=node4
+PartitionName=cancelled Nodes=node5 PreemptMode=CANCEL
+PartitionName=urgent Nodes=node4,node5 PriorityTier=2 PreemptMode=OFF
 """
 
 SLURM_CONF_ACCOUNTING = """\
@@ -147,7 +147,7 @@ def provide(accounting: bool = False) -> None:
 
 
 class Cluster:
-    """munged, slurmctld and four slurmd, with ``accounting`` also slurmdbd on MariaDB; a context manager.
+    """munged, slurmctld and five slurmd, with ``accounting`` also slurmdbd on MariaDB; a context manager.
 
     ``environment`` is what a client needs: pass it to every subprocess that talks to the cluster.
     """
@@ -233,13 +233,23 @@ class Cluster:
             daemon.kill()
             daemon.wait()
 
-    def kill_job(self, job: str) -> None:
-        """Kill a job's processes and those that watch over it, as when its node loses power."""
+    def account(self) -> str:
+        """sacct's table of all jobs, once the database has caught up with the controller."""
+        finished = len(self.run("squeue", "-h", "--states=all", "-o", "%i").split())
+        with suppress(TimeoutError):
+            self._until(lambda: len(self.run("sacct", "-a", "-n", "-X", "-o", "JobID").split()) >= finished, 10)
+        columns = "JobID,Comment%60,Partition,ReqTRES%36,State,ExitCode,Elapsed,MaxRSS"
+        return self.run("sacct", "--allusers", f"--format={columns}")
+
+    def signal_job(self, job: str, sent: signal.Signals, watchers: bool = False) -> None:
+        """Send a signal to all processes of a job, behind SLURM's back; ``watchers``: also to its slurmstepd."""
         stepd = f"slurmstepd: [{job}.".encode()
         mine = f"SLURM_JOB_ID={job}\0".encode()
         for process in self._marked():
-            if (process / "cmdline").read_bytes().startswith(stepd) or mine in (process / "environ").read_bytes():
-                _kill(process)
+            with suppress(OSError):
+                watcher = (process / "cmdline").read_bytes().startswith(stepd)
+                if mine in (process / "environ").read_bytes() or (watcher and watchers):
+                    os.kill(int(process.name), sent)
 
     def log(self) -> str:
         """The ends of all daemons' logs, for the message of a failed test."""
@@ -329,12 +339,8 @@ class Cluster:
     def _sweep(self) -> None:
         """End what jobs left behind: everything whose environment bears this cluster's mark."""
         for process in self._marked():
-            _kill(process)
-
-
-def _kill(process: Path) -> None:
-    with suppress(OSError):
-        os.kill(int(process.name), signal.SIGKILL)
+            with suppress(OSError):
+                os.kill(int(process.name), signal.SIGKILL)
 
 
 def _program(name: str) -> str | None:
@@ -365,7 +371,7 @@ def _listens(port: int) -> bool:
 
 
 def main() -> int:
-    """Run a command inside a cluster of its own, then print what SLURM knows of its jobs."""
+    """Run a command inside a cluster of its own, then print what SLURM's accounting knows of its jobs."""
     parser = argparse.ArgumentParser(description=main.__doc__)
     parser.add_argument("--accounting", action="store_true", help="with slurmdbd on MariaDB, hence sacct and accounts")
     parser.add_argument("command", nargs="+")
@@ -373,13 +379,14 @@ def main() -> int:
     try:
         provide(arguments.accounting)
     except Unavailable as why:
-        print(f"skipped: {why}", file=sys.stderr)
-        return 0
+        print(f"no cluster: {why}", file=sys.stderr)
+        return 1
+    # Asked to stop, it stops its cluster too.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     with Cluster(arguments.accounting) as cluster:
         status = subprocess.run(arguments.command, env=cluster.environment).returncode
         if arguments.accounting:
-            columns = "JobID,Comment%60,Partition,ReqTRES%36,State,ExitCode,Elapsed,MaxRSS"
-            print(cluster.run("sacct", "--allusers", f"--format={columns}"))
+            print(cluster.account())
     return status
 
 

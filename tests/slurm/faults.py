@@ -1,18 +1,19 @@
 """One round of faults: chains are started under SLURM, and as soon as each is under way, harm is done to it."""
 
-import os
 import signal
 import subprocess
 import time
 from collections.abc import Callable
 from pathlib import Path
 
+import yaml
 from cluster import Cluster
-from study import Study
+from study import HERE, Study
 
-CANCELLED, MEMORY, SLURMD, NODE, REQUEUED, PREEMPTED, LATE = (f"quick/step40/block{block}" for block in range(7))
-TIME = "slow/step40/block0"
-CHAINS = (TIME, CANCELLED, MEMORY, SLURMD, NODE, REQUEUED, PREEMPTED, LATE)
+from workflow import small_config
+
+CHAINS = tuple(f"neox/step40/block{block}" for block in range(8))
+CANCELLED, TIME, MEMORY, SLURMD, NODE, REQUEUED, PREEMPTED, LATE = CHAINS
 PARTITIONS = {NODE: "frail", REQUEUED: "requeued", PREEMPTED: "cancelled"}
 # A chain as the profile's expressions see it.
 THIS = "f'{wildcards.model}/step{wildcards.step}/block{wildcards.block}'"
@@ -20,60 +21,80 @@ SECONDS = 560
 
 
 class Round:
-    """Three studies at once: ``main`` meets the faults of jobs and daemons, the others those of Snakemake itself."""
+    """Four studies at once: ``main`` meets the faults of jobs and daemons, two those of Snakemake itself.
+
+    ``whole`` is a study from corpus to figures, that meets the controller's restart only.
+    """
 
     def __init__(self, folder: Path, cluster: Cluster):
         self.cluster = cluster
-        self.reference = Study(folder / "reference")
+        faults, small = HERE / "config.faults.yaml", folder / "small.yaml"
+        small.write_text(yaml.safe_dump(small_config()))
+        self.reference, self.reference_whole = Study(folder / "reference", faults), Study(folder / "locally", small)
         self.reference.locally(self.reference.targets(CHAINS))
+        self.reference_whole.locally([])
         self.main, self.interrupted, self.killed = (
-            Study(folder / name, cluster, like=self.reference) for name in ("main", "interrupted", "killed")
+            Study(folder / name, faults, cluster, like=self.reference) for name in ("main", "interrupted", "killed")
         )
+        self.whole = Study(folder / "whole", small, cluster)
+        self.runs: dict[str, subprocess.Popen] = {}
+        self.first: dict[str, subprocess.Popen] = {}
         self.orphans: list[str] = []
+        self.harm: dict[Callable[[], bool], Callable[[], None]] = {}
         self.started = time.monotonic()
         self.events: list[str] = []
 
     def run(self) -> None:
         """Start all, do the harm when a chain is there to suffer it, and wait for the end."""
-        main = self.main.start(
+        target = self.main.targets([CANCELLED])
+        self.runs["whole"] = self.whole.start([])
+        self.runs["main"] = self.main.start(
             self.main.targets(CHAINS),
             slurm_partition=f"{PARTITIONS}.get({THIS}, 'cpu')",
             slurm_extra="--signal=TERM@5",
             runtime=f"1 if {THIS} == '{TIME}' and attempt == 1 else 10",
             mem_mb=f"300 if {THIS} == '{MEMORY}' and attempt == 1 else 1500",
         )
-        target = self.interrupted.targets([CANCELLED])
-        interrupted = self.interrupted.start(target)
-        killed = self.killed.start(target)
-        harm: dict[Callable[[], bool], Callable[[], None]] = {
+        self.first = {name: getattr(self, name).start(target) for name in ("interrupted", "killed")}
+        self.harm = {
             lambda: self.main.saved(CANCELLED): self._cancel,
-            lambda: self.main.saved(SLURMD): self._kill_slurmd,
+            lambda: self.main.saved(TIME): self._slow_down,
+            lambda: self.main.saved(SLURMD): self._kill_daemons,
             lambda: self.main.saved(NODE): self._kill_node,
-            lambda: self.main.saved(REQUEUED) and self.main.saved(PREEMPTED): self._preempt,
+            lambda: self.main.saved(REQUEUED): lambda: self._preempt(REQUEUED),
+            lambda: self.main.saved(PREEMPTED): lambda: self._preempt(PREEMPTED),
             lambda: self.main.draws(LATE).exists(): self._hide,
-            lambda: self.interrupted.saved(CANCELLED): lambda: interrupted.send_signal(signal.SIGINT),
-            lambda: self.killed.saved(CANCELLED): lambda: self._kill_snakemake(killed),
-            lambda: interrupted.poll() is not None: lambda: self._again("interrupted", target),
-            lambda: killed.poll() is not None: lambda: self._again("killed", target),
-            lambda: "REQUEUED" in self._states(NODE) or "NODE_FAIL" in self._states(NODE): self._restore_node,
+            lambda: self.interrupted.saved(CANCELLED): self._interrupt,
+            lambda: self.killed.saved(CANCELLED): self._kill_snakemake,
         }
-        self.runs = {"main": main}
-        self.first = {"interrupted": interrupted, "killed": killed}
-        while harm or any(run.poll() is None for run in self.runs.values()):
-            for due in [condition for condition in harm if condition()]:
-                harm.pop(due)()
-            assert time.monotonic() - self.started < SECONDS, self._report()
+        while self.harm or any(run.poll() is None for run in self.runs.values()):
+            for due in [condition for condition in self.harm if condition()]:
+                self.harm.pop(due)()
+            assert time.monotonic() - self.started < SECONDS, self.report()
             time.sleep(0.2)
         self._note("all ended")
+
+    def report(self) -> str:
+        """What was done when, the queue, and the ends of Snakemake's logs, for the message of a failed test."""
+        queue = self.cluster.run("squeue", "--states=all", "--format=%i %P %T %r %k %Z")
+        logs = [study.log()[-3000:] for study in (self.main, self.interrupted, self.killed, self.whole)]
+        return "\n".join([*self.events, queue, *logs])
 
     def _cancel(self) -> None:
         self._note("scancel")
         self.cluster.run("scancel", *self.main.running(CANCELLED))
 
-    def _kill_slurmd(self) -> None:
-        """The daemon of a node dies and comes back; the jobs of that node live on."""
+    def _slow_down(self) -> None:
+        """A chain that its node hardly lets run, so that a minute, SLURM's shortest limit, is not enough."""
+        self._note("a chain is slow")
+        job, until = self.main.running(TIME)[0], time.monotonic() + 56
+        self.cluster.signal_job(job, signal.SIGSTOP)
+        self.harm[lambda: time.monotonic() > until] = lambda: self.cluster.signal_job(job, signal.SIGCONT)
+
+    def _kill_daemons(self) -> None:
+        """The controller and the daemon of a node die and come back; the jobs live on."""
         node = self.main.node(SLURMD)
-        self._note(f"slurmd of {node} killed, and the controller")
+        self._note(f"slurmd of {node} and the controller killed")
         self.cluster.stop(node, signal.SIGKILL)
         self.cluster.stop("slurmctld", signal.SIGKILL)
         time.sleep(4)
@@ -82,21 +103,19 @@ class Round:
         self._note("both are back")
 
     def _kill_node(self) -> None:
-        """A node dies with all that runs on it."""
-        self._note("node3 dies")
-        job = self.main.running(NODE)[0]
-        self.cluster.stop("node3", signal.SIGKILL)
-        self.cluster.kill_job(job)
+        """A node dies with all that runs on it, and is back once SLURM has missed it."""
+        self._note("a node dies")
+        job, node = self.main.running(NODE)[0], self.main.node(NODE)
+        self.cluster.stop(node, signal.SIGKILL)
+        self.cluster.signal_job(job, signal.SIGKILL, watchers=True)
+        down = ["sinfo", "-h", f"--nodes={node}", "--partition=frail", "-o", "%T"]
+        self.harm[lambda: "down" in self.cluster.run(*down)] = lambda: self.cluster.start(node)
 
-    def _restore_node(self) -> None:
-        self._note("node3 is back")
-        self.cluster.start("node3")
-
-    def _preempt(self) -> None:
-        """A job of a higher partition wants the whole node of two chains."""
+    def _preempt(self, chain: str) -> None:
+        """A job of a higher partition wants the whole node of a chain."""
         self._note("a more urgent job")
-        urgent = ["--partition=urgent", "--account=smdl", "--mem=16000", "--time=1", "--output=/dev/null"]
-        self.cluster.run("sbatch", *urgent, "--wrap=sleep 1")
+        urgent = ["--partition=urgent", f"--nodelist={self.main.node(chain)}", "--mem=16000", "--time=1"]
+        self.cluster.run("sbatch", *urgent, "--account=smdl", "--output=/dev/null", "--wrap=sleep 1")
 
     def _hide(self) -> None:
         """A network file system shows a finished file only after a while."""
@@ -104,26 +123,27 @@ class Round:
         path = self.main.draws(LATE)
         hidden = path.with_suffix(".hidden")
         path.rename(hidden)
-        subprocess.Popen(["sh", "-c", f"sleep 6; mv {hidden} {path}"])
+        until = time.monotonic() + 6
+        self.harm[lambda: time.monotonic() > until] = lambda: hidden.rename(path)
 
-    def _kill_snakemake(self, run: subprocess.Popen) -> None:
+    def _interrupt(self) -> None:
+        self._note("Snakemake interrupted")
+        run = self.first["interrupted"]
+        run.send_signal(signal.SIGINT)
+        self.harm[lambda: run.poll() is not None] = lambda: self._again("interrupted")
+
+    def _kill_snakemake(self) -> None:
         self._note("Snakemake killed")
-        run.kill()
-        run.wait()
+        self.first["killed"].kill()
+        self.first["killed"].wait()
         self.orphans = self.killed.running(CANCELLED)
         self.killed.unlock()
+        self._again("killed")
 
-    def _again(self, name: str, target: list[str]) -> None:
+    def _again(self, name: str) -> None:
         self._note(f"{name}: Snakemake again")
-        self.runs[name] = getattr(self, name).start(target)
-
-    def _states(self, chain: str) -> str:
-        return " ".join(state for _, state in self.main.jobs(chain))
+        study: Study = getattr(self, name)
+        self.runs[name] = study.start(study.targets([CANCELLED]))
 
     def _note(self, what: str) -> None:
         self.events.append(f"{time.monotonic() - self.started:6.1f} s  {what}")
-
-    def _report(self) -> str:
-        queue = self.cluster.run("squeue", "--states=all", "--format=%i %P %T %r %k %Z")
-        logs = "\n".join(each.log()[-4000:] for each in (self.main, self.interrupted, self.killed))
-        return "\n".join([f"not done after {SECONDS} s", *self.events, queue, logs, f"pid {os.getpid()}"])

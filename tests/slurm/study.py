@@ -3,6 +3,7 @@
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
 from collections.abc import Iterable
@@ -16,7 +17,6 @@ from snakemake.profiles import ProfileConfigFileParser
 
 HERE = Path(__file__).parent
 ROOT = HERE.parents[1]
-CONFIG = HERE / "config.faults.yaml"
 SITE = {"SMDL_ACCOUNT": ACCOUNT, "SMDL_CPU_PARTITION": "cpu", "SMDL_GPU_PARTITION": "gpu"}
 LIVE = ("PENDING", "RUNNING", "SUSPENDED", "COMPLETING", "CONFIGURING")
 
@@ -24,8 +24,9 @@ LIVE = ("PENDING", "RUNNING", "SUSPENDED", "COMPLETING", "CONFIGURING")
 class Study:
     """One working folder; Snakemake is started in it through the shipped profile."""
 
-    def __init__(self, folder: Path, cluster: Cluster | None = None, like: "Study | None" = None):
+    def __init__(self, folder: Path, config: Path, cluster: Cluster | None = None, like: "Study | None" = None):
         self.folder = folder
+        self.config = config
         self.cluster = cluster
         folder.mkdir(parents=True)
         if like is not None:
@@ -34,7 +35,7 @@ class Study:
 
     @property
     def results(self) -> Path:
-        return self.folder / "results/faults"
+        return self.folder / "results" / yaml.safe_load(self.config.read_text())["study"]
 
     def draws(self, chain: str) -> Path:
         return self.results / f"draws/{chain}.parquet"
@@ -56,7 +57,8 @@ class Study:
 
     def locally(self, targets: list[str]) -> None:
         """Run on this machine, undisturbed."""
-        command = [sys.executable, "-m", "snakemake", *self._arguments(targets), "--profile", ROOT / "profiles/local"]
+        warm = [sys.executable, "-P", ROOT / "scripts/smdl/warm.py", Path(sys.executable).with_name("snakemake")]
+        command = [*warm, *self._arguments(targets), "--profile", ROOT / "profiles/local"]
         done = subprocess.run(command, cwd=self.folder, capture_output=True, text=True)
         assert done.returncode == 0, done.stderr
 
@@ -66,7 +68,9 @@ class Study:
         command = [sys.executable, HERE / "launch.py", *self._arguments(targets), "--profile", profile]
         environment = self.cluster.environment | {"PYTHONPATH": str(ROOT / "scripts")}
         with (self.folder / "snakemake.log").open("a") as log:
-            return subprocess.Popen(command, cwd=self.folder, env=environment, stdout=log, stderr=log)
+            return subprocess.Popen(
+                command, cwd=self.folder, env=environment, stdout=log, stderr=log, preexec_fn=_heed_interrupts
+            )
 
     def unlock(self) -> None:
         command = [sys.executable, "-m", "snakemake", "--unlock", *self._arguments([])]
@@ -78,6 +82,7 @@ class Study:
     def jobs(self, chain: str) -> list[tuple[str, str]]:
         """Id and state of every job that SLURM ever ran for this chain, one entry a start."""
         columns = ["sacct", "--duplicates", "-n", "-X", "-P", "--format=JobIDRaw,State,WorkDir,Comment"]
+        columns += ["--starttime=now-2hours"]
         rows = [row.split("|") for row in self.cluster.run(*columns).splitlines()]
         mine = [str(self.folder), _comment(chain)]
         return [(job, state) for job, state, *whose in rows if whose == mine]
@@ -92,7 +97,7 @@ class Study:
         return self.cluster.run("squeue", "-h", "--format=%N", f"--jobs={self.running(chain)[0]}").strip()
 
     def _arguments(self, targets: list[str]) -> list[str]:
-        return [*targets, "--snakefile", str(ROOT / "Snakefile"), "--configfile", str(CONFIG)]
+        return [*targets, "--snakefile", str(ROOT / "Snakefile"), "--configfile", str(self.config)]
 
     def _profile(self, chains: dict[str, Any]) -> Path:
         """The shipped profile, with this cluster's names, and sizes that fit a test."""
@@ -107,6 +112,11 @@ class Study:
         target.mkdir(exist_ok=True)
         (target / "config.yaml").write_text(yaml.safe_dump(profile))
         return target
+
+
+def _heed_interrupts() -> None:
+    """Where the tests run in the background of a script, SIGINT is ignored, and that would be inherited."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 def _comment(chain: str) -> str:

@@ -1,0 +1,101 @@
+"""The shipped cluster profiles: they are whole, they name rules that exist, and they say what is missing."""
+
+import os
+import re
+import subprocess
+import sys
+
+import pytest
+from snakemake.profiles import ProfileConfigFileParser
+
+from conftest import ROOT
+from smdl.cluster import resources
+from smdl.cluster.doctor import read_profile
+
+SITE = {"SMDL_ACCOUNT": "physics", "SMDL_CPU_PARTITION": "short", "SMDL_GPU_PARTITION": "a100"}
+PROFILES = sorted(path.parent.name for path in (ROOT / "profiles").glob("slurm*/config.yaml"))
+
+
+@pytest.fixture
+def profile(monkeypatch):
+    def parse(name="slurm", **site):
+        for variable in ("SMDL_GPU", *SITE):
+            monkeypatch.delenv(variable, raising=False)
+        for variable, value in (SITE | site).items():
+            monkeypatch.setenv(variable, value)
+        with (ROOT / "profiles" / name / "config.yaml").open() as file:
+            return ProfileConfigFileParser().parse(file)
+
+    return parse
+
+
+@pytest.mark.parametrize("variable", SITE)
+def test_missing_name_of_the_site_is_asked_for_in_one_line(variable):
+    site = {name: value for name, value in SITE.items() if name != variable}
+    bare = {name: value for name, value in os.environ.items() if not name.startswith("SMDL_")}
+    command = [sys.executable, "-m", "smdl.cluster.doctor", str(ROOT / "profiles/slurm/config.yaml")]
+    environment = bare | site | {"PYTHONPATH": str(ROOT / "scripts")}
+    done = subprocess.run(command, env=environment, capture_output=True, text=True)
+    assert done.returncode == 1
+    assert re.fullmatch(rf"profiles/slurm/config.yaml: .* export {variable}=.*\n", done.stderr)
+
+
+@pytest.mark.parametrize("name", PROFILES)
+def test_profiles_rerun_for_the_same_reasons_as_the_local_one(profile, name):
+    assert profile(name)["rerun-triggers"] == profile("local")["rerun-triggers"]
+
+
+@pytest.mark.parametrize("name", PROFILES)
+def test_rules_that_ask_for_gpus_are_the_rules_that_are_sent_to_them(profile, name):
+    rules = "\n".join(path.read_text() for path in (ROOT / "rules").glob("*.smk"))
+    blocks = re.findall(r"^(?:rule|use rule \w+ as) ?(\w+)(?: with)?:\n((?:\n|    .*\n)+)", rules, re.MULTILINE)
+    asking = {rule for rule, body in blocks if "**asks(" in body}
+    asking |= set(re.findall(r"^use rule compress as (\w+) with", rules, re.MULTILINE))
+    sent = {entry.split(":")[0] for entry in profile(name)["set-resources"]}
+    assert sent == asking - {"compress"}
+
+
+@pytest.mark.parametrize(
+    ("kind", "expected"),
+    [
+        ("", set()),
+        ("a100", {"llc_chains:gpu_model=a100"}),
+        ("gres:gpu:a100:1", {"llc_chains:gres=gpu:a100:1", "llc_chains:gpu=0"}),
+    ],
+)
+def test_kinds_of_gpu_request(profile, kind, expected):
+    chain = {entry for entry in profile(SMDL_GPU=kind)["set-resources"] if re.match(r"llc_chains:g", entry)}
+    assert chain == expected
+
+
+def test_cluster_without_accounts(profile):
+    assert not any("account" in entry for entry in profile(SMDL_ACCOUNT="none")["default-resources"])
+
+
+def test_doctor_reads_the_profile(monkeypatch):
+    for variable, value in (SITE | {"SMDL_GPU": "a100"}).items():
+        monkeypatch.setenv(variable, value)
+    site = read_profile(ROOT / "profiles/slurm/config.yaml")
+    assert (site.account, site.cpu_partition, site.gpu_partition) == ("physics", "short", "a100")
+    assert (site.gpu_request, site.requeue) == ("--gpus=a100:1", True)
+
+
+def test_requests_grow_with_size_and_attempt():
+    small, large = 14_067_712, 6_857_302_016
+    assert resources.memory_mb(large, "float32", 5, 1) > resources.memory_mb(small, "float32", 5, 1)
+    assert resources.memory_mb(small, "float32", 5, 2) == 2 * resources.memory_mb(small, "float32", 5, 1)
+    assert resources.minutes(large, 10**8, 1) > resources.minutes(small, 10**8, 1)
+    assert resources.minutes(small, 10**8, 3) == 3 * resources.minutes(small, 10**8, 1)
+
+
+def test_measured_times_take_the_place_of_counted_ones():
+    assert resources.minutes(10**9, 10**12, 1, [600.0, 1200.0]) == 10 + 40
+
+
+def test_gpus_are_for_models_that_need_them():
+    assert (resources.gpus(100_000), resources.gpus(14_067_712)) == (0, 1)
+
+
+def test_parameters_of_a_trained_model_are_counted_from_its_shape():
+    count = resources.parameters({"architecture": {"layers": 2, "hidden": 64, "heads": 2}})
+    assert count == 12 * 2 * 64**2 + 2 * 256 * 64
