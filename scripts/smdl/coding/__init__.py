@@ -1,0 +1,1 @@
+"""Coding lengths of trained weights: priors, entropy codes, two-part totals, bits back and complexity proxies."""
