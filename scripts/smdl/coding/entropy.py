@@ -1,4 +1,4 @@
-"""Entropy codes that encode and decode: canonical Huffman (here, vectorised) and arithmetic (range coder, constriction).
+"""Entropy codes that encode and decode: canonical Huffman (vectorised) and arithmetic (constriction's range coder).
 
 Every encoded byte string is complete: it holds the number of symbols and the code's table, and decodes on its own.
 """
@@ -24,7 +24,7 @@ def entropy_bits(counts: np.ndarray) -> float:
 
 
 def arithmetic_encode(symbols: np.ndarray, alphabet: int) -> bytes:
-    """Bytes of ``symbols`` (N,) in 0..alphabet-1: counts of all symbols as Elias gamma codes, then the range coder's."""
+    """Bytes of ``symbols`` (N,) in 0..alphabet-1: all counts as Elias gamma codes, then the range coder's."""
     counts = np.bincount(symbols, minlength=alphabet)
     head = HEADER.pack(len(symbols), alphabet) + _gamma_encode(counts + 1)
     used = np.flatnonzero(counts)
@@ -137,7 +137,7 @@ def _decode_lanes(stream: np.ndarray, positions: np.ndarray, lengths: np.ndarray
 
 
 def _lane_length(total: int) -> int:
-    """Symbols a lane: about the square root of the whole, times 4, so that lanes cost little and decode in few steps."""
+    """Symbols a lane: four times the root of the whole, so that lanes cost little and decode in few steps."""
     return max(4 * int(total**0.5), 1)
 
 

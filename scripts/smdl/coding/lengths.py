@@ -20,7 +20,7 @@ ENCODERS: dict[str, tuple[Callable[[np.ndarray, int], bytes], Callable[[bytes], 
 def coding_lengths(
     weights: dict[str, np.ndarray], levels: int, components: int, block: int, bounds: dict[str, float] | None = None
 ) -> list[dict[str, float | str]]:
-    """Rows (code, bits, bits_per_parameter, ratio, entropy_bits, efficiency) of ``weights`` at ``levels`` values a tensor.
+    """The length of ``weights`` under every code, at a precision of ``levels`` values a tensor; a row a code.
 
     Each tensor has its own grid, up to its largest weight or to its entry in ``bounds``, its own prior and its own
     tables, all paid for, and 32 bits for the grid. ``ratio`` is against dense float32; ``efficiency`` is the entropy of

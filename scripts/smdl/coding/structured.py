@@ -1,4 +1,4 @@
-"""Codes for structure: a mask plus the survivors of pruning, and a dictionary plus the assignments of shared weights."""
+"""Codes for structure: mask plus survivors of pruning, dictionary plus assignments of shared weights."""
 
 from dataclasses import dataclass
 from math import ceil, log, log2

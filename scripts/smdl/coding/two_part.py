@@ -9,7 +9,7 @@ import pandas as pd
 
 @dataclass(frozen=True)
 class LeastTotal:
-    """The best precision of a curve: levels, bits of weights, data and both; ``inside`` unless it is an end of the curve."""
+    """The best precision of a curve, with its bits; ``inside`` unless it is an end of the curve."""
 
     levels: int
     weight_bits: float

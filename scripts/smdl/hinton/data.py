@@ -26,7 +26,7 @@ class Cases:
 
 @dataclass(frozen=True)
 class Rule:
-    """What makes the targets: ``units`` logistic units that look at ``inputs_each`` inputs with weights of size ``gain``.
+    """What makes the targets: ``units`` logistic units, each of ``inputs_each`` inputs with weights of size ``gain``.
 
     ``noise`` is the standard deviation of the noise relative to that of the clean target.
     """

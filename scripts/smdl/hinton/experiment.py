@@ -1,4 +1,4 @@
-"""The experiment of section 9 of Hinton and van Camp (1993): every method on one data set, and the summary over several."""
+"""Section 9 of Hinton and van Camp (1993): every method on one data set, and the summary over several."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -85,14 +85,13 @@ def run(settings: Experiment, dataset: int) -> tuple[list[dict], list[dict], lis
 
 
 def summarise(runs: pd.DataFrame) -> pd.DataFrame:
-    """Mean test error over the data sets for each method's chosen run, with a 95 % t interval, and the published one."""
+    """Mean test error of each method's chosen runs over the data sets, its 95 % t interval, and the published one."""
     chosen = runs[runs["chosen"]]
     rows = []
     for method, group in chosen.groupby("method", sort=False):
         errors = group["test_relative_error"].to_numpy()
-        half = (
-            student.ppf(0.975, len(errors) - 1) * errors.std(ddof=1) / len(errors) ** 0.5 if len(errors) > 1 else np.nan
-        )
+        # a single data set has no spread: its interval is not a number
+        half = student.ppf(0.975, len(errors) - 1) * group["test_relative_error"].sem()
         rows.append(
             {
                 "method": method,
@@ -141,7 +140,7 @@ def _noisy_rows(method: str, networks: list[NoisyNetwork], settings: Experiment,
 
 
 def _exact_rows(settings: Experiment, training: Cases, test: Cases):
-    """No regularisation, and weight decay with a coefficient from a validation part, or (cheating) from the test cases."""
+    """No regularisation, and weight decay, its coefficient from a validation part or (cheating) the test cases."""
 
     def fit(cases: Cases, decay: float, seed: int = 0) -> Callable[[np.ndarray], np.ndarray]:
         weights = train_exact(cases, settings.shape, decay, settings.mean_std, settings.exact_steps, seed)
@@ -162,7 +161,7 @@ def _exact_rows(settings: Experiment, training: Cases, test: Cases):
 
 
 def _linear_rows(settings: Experiment, training: Cases, test: Cases):
-    """Linear regression with no penalty (least norm), and ridge with a penalty from validation or from the test cases."""
+    """Linear regression without a penalty (least norm), and ridge with one from validation or from the test cases."""
 
     def fit(cases: Cases, penalty: float) -> Callable[[np.ndarray], np.ndarray]:
         coefficients = ridge(cases, penalty)

@@ -27,7 +27,7 @@ class Shape:
         return self.hidden * (self.inputs + 2) + 1
 
     def split(self, vector: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """A vector of ``weights`` entries as incoming (hidden, inputs), hidden bias (hidden,), outgoing (hidden,), bias ()."""
+        """All weights as incoming (hidden, inputs), hidden bias (hidden,), outgoing (hidden,) and output bias ()."""
         incoming = self.hidden * self.inputs
         parts = vector.split([incoming, self.hidden, self.hidden, 1])
         return parts[0].view(self.hidden, self.inputs), parts[1], parts[2], parts[3][0]
@@ -60,7 +60,7 @@ def expected_squared_error(mean: Tensor, variance: Tensor, x: Tensor, y: Tensor,
 
 
 def logistic_moments(mean: Tensor, variance: Tensor) -> tuple[Tensor, Tensor]:
-    """Mean and variance of the logistic function of a Gaussian, elementwise; error below 1e-6 up to variance 4, 1e-4 up to 9."""
+    """Mean and variance of the logistic function of a Gaussian; error below 1e-6 up to variance 4, 1e-4 up to 9."""
     nodes, weights = _quadrature()
     values = torch.sigmoid(mean[..., None] + variance.sqrt()[..., None] * nodes)
     first = values @ weights

@@ -15,7 +15,7 @@ from smdl.hinton.network import Shape, expected_squared_error, output, output_mo
 
 @dataclass(frozen=True)
 class NoisyNetwork:
-    """A trained network of noisy weights: means and standard deviations (weights,), its prior, and its costs in nats."""
+    """A trained network of noisy weights: means and standard deviations (weights,), prior, and costs in nats."""
 
     mean: Tensor
     std: Tensor
@@ -103,7 +103,7 @@ def relative_error(y: np.ndarray, predicted: np.ndarray) -> float:
 
 
 def minimised(cost: Callable[[Tensor], Tensor], start: Tensor, steps: int | None, tolerance: float) -> Tensor:
-    """The vector where ``cost`` is least, by L-BFGS from ``start``: ``steps`` updates, or (None) until it stands still."""
+    """Where ``cost`` is least, by L-BFGS from ``start``: ``steps`` updates, or (None) until it stands still."""
 
     def value_and_gradient(point: np.ndarray) -> tuple[float, np.ndarray]:
         vector = torch.tensor(point, requires_grad=True)
