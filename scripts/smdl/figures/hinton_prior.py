@@ -12,7 +12,7 @@ from smdl.figures.style import COLOURS, STYLE
 BINS = 60
 
 
-def draw(runs: pd.DataFrame, weights: pd.DataFrame, prior: pd.DataFrame, columns: int) -> Figure:
+def draw(runs: pd.DataFrame, weights: pd.DataFrame, prior: pd.DataFrame) -> Figure:
     """Density of the mixture and of its Gaussians, on a logarithmic axis, over the histogram of the weights' means."""
     dataset, _ = shortest(runs)
     means = weights.loc[weights["dataset"] == dataset, "mean"].to_numpy()
