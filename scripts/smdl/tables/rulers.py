@@ -1,0 +1,39 @@
+"""The table of rulers, and the measures that enter it."""
+
+from smdl.tables import INTEGER, NUMBER, TEXT, Column, Table
+from smdl.tables.study import EPSILON, MODEL, SCHEME, STEP, VARIANT
+
+MEASURES = Table(
+    "measures",
+    "Every measure of complexity of every checkpoint.",
+    ("model", "step", "measure"),
+    (MODEL, STEP, Column("measure", TEXT, "name of the measure"), Column("value", NUMBER, "its value")),
+)
+
+_INTERVAL = "of the 95 % bootstrap interval over checkpoints"
+
+RULERS = Table(
+    "rulers",
+    "Every measure of complexity against every notion of compressibility.",
+    ("measure", "compressibility", "epsilon", "scope"),
+    (
+        Column("measure", TEXT, "measure of complexity"),
+        Column("compressibility", TEXT, "scheme and variant whose critical level is foretold"),
+        SCHEME,
+        VARIANT,
+        EPSILON,
+        Column("scope", TEXT, "name of a model: within it, over training; all models: across them"),
+        Column("n", INTEGER, "checkpoints"),
+        Column("spearman", NUMBER, "Spearman's rank correlation of measure and critical level"),
+        Column("spearman_low", NUMBER, f"lower end {_INTERVAL}"),
+        Column("spearman_high", NUMBER, f"upper end {_INTERVAL}"),
+        Column("r2", NUMBER, "squared Pearson correlation"),
+        Column("r2_low", NUMBER, f"lower end {_INTERVAL}"),
+        Column("r2_high", NUMBER, f"upper end {_INTERVAL}"),
+        Column("partial_given_loss", NUMBER, "Spearman's correlation with the ranks of the loss held fixed"),
+        Column("partial_given_loss_low", NUMBER, f"lower end {_INTERVAL}"),
+        Column("partial_given_loss_high", NUMBER, f"upper end {_INTERVAL}"),
+        Column("p", NUMBER, "two-sided p value of the rank correlation, independent checkpoints supposed"),
+        Column("p_corrected", NUMBER, "p corrected for all pairs of the table (Benjamini and Yekutieli)"),
+    ),
+)
