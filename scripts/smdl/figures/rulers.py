@@ -32,8 +32,8 @@ def draw(rulers: pd.DataFrame, headline: dict[str, Any], **_: Any) -> Figure:
         bar = figure.colorbar(image, ax=axes, orientation="vertical", shrink=0.5, aspect=25, pad=0.02)
         bar.set_label("Spearman's rank correlation")
         figure.suptitle(
-            f"Measures of complexity against critical levels, $\\epsilon$ = {headline['epsilon']:g} nats; bold: p < 0.05"
-            " corrected",
+            f"Measures of complexity against critical levels, $\\epsilon$ = {headline['epsilon']:g} nats;"
+            " bold: p < 0.05 corrected",
             fontsize=9,
         )
     return figure
