@@ -18,11 +18,11 @@ from smdl.coding.entropy import (
     huffman_encode,
     huffman_lengths,
 )
-from smdl.coding.lengths import ENCODERS, coding_lengths
+from smdl.coding.lengths import ENCODERS, Coder, coding_lengths
 from smdl.coding.priors import PARAMETER_BITS, fit_mixture, gaussian, laplacian, mixture
 from smdl.coding.quantized import quantize
 from smdl.coding.structured import dictionary_and_assignments, distinct_blocks, mask_and_survivors, mask_bits
-from smdl.coding.two_part import least_total
+from smdl.coding.two_part import critical_precision, least_total
 from smdl.errors import StudyError
 
 symbols = st.integers(1, 40).flatmap(
@@ -197,7 +197,7 @@ def test_repeated_blocks_are_far_shorter_than_random_ones_where_a_code_sees_bloc
     random = rng.normal(size=4096)
     repeated = np.tile(random[:16], 256)
     lengths = [
-        {row["code"]: row["bits"] for row in coding_lengths({"w": w}, levels=64, components=3, block=16)}
+        {row["code"]: row["bits"] for row in coding_lengths({"w": w}, levels=64, coder=Coder(components=3, block=16))}
         for w in (random, repeated)
     ]
     # 16 of the 64 values at the most: entropy codes gain as well; the parametric priors see no blocks
@@ -209,7 +209,7 @@ def test_repeated_blocks_are_far_shorter_than_random_ones_where_a_code_sees_bloc
 def test_coding_lengths_pay_for_grids_and_count_against_float32():
     rng = np.random.default_rng(6)
     weights = {"a": rng.normal(size=(60, 50)), "b": rng.laplace(size=500), "zero": np.zeros(10)}
-    rows = {row["code"]: row for row in coding_lengths(weights, levels=32, components=2, block=4)}
+    rows = {row["code"]: row for row in coding_lengths(weights, levels=32, coder=Coder(components=2, block=4))}
     entropy = sum(entropy_bits(quantize(w, 32).counts) for w in weights.values())
     for row in rows.values():
         assert row["entropy_bits"] == pytest.approx(entropy)
@@ -228,3 +228,11 @@ def test_the_least_total_trades_bits_of_weights_for_bits_of_data():
     assert many.total_bits == pytest.approx(3e3 + 1e4 / log(2))
     assert middle.levels == 4
     assert least_total(levels, bits, np.array([np.nan, np.inf, 1.0, 0.99]), 1e4).levels == 8
+
+
+def test_the_critical_precision_is_the_coarsest_that_stays_within_the_tolerance():
+    levels, rises = np.array([16, 8, 4, 2]), np.array([0.0, 0.6, 0.4, 3.0])
+    assert critical_precision(levels, rises, 0.5) == 16
+    assert critical_precision(levels, rises, 0.7) == 4
+    assert critical_precision(levels, rises, 5.0) == 2
+    assert critical_precision(levels, np.full(4, np.inf), 5.0) is None

@@ -1,6 +1,7 @@
 """The coding lengths of a checkpoint at one precision, under every code."""
 
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -17,40 +18,58 @@ ENCODERS: dict[str, tuple[Callable[[np.ndarray, int], bytes], Callable[[bytes], 
 }
 
 
+@dataclass(frozen=True)
+class Coder:
+    """Settings of the codes: Gaussians of the mixture prior, length of a motif, bits of a weight left alone."""
+
+    components: int
+    block: int
+    dense_bits: int = DENSE_BITS
+
+
 def coding_lengths(
-    weights: dict[str, np.ndarray], levels: int, components: int, block: int, bounds: dict[str, float] | None = None
+    weights: dict[str, np.ndarray],
+    levels: int,
+    coder: Coder,
+    bounds: dict[str, float] | None = None,
+    dense: int = 0,
 ) -> list[dict[str, float | str]]:
     """The length of ``weights`` under every code, at a precision of ``levels`` values a tensor; a row a code.
 
     Each tensor has its own grid, up to its largest weight or to its entry in ``bounds``, its own prior and its own
-    tables, all paid for, and 32 bits for the grid. ``ratio`` is against dense float32; ``efficiency`` is the entropy of
-    the codes, tensor by tensor, over the length. Priors and the structured code may pass 1, as they know more or less
-    than the codes' frequencies; ``motifs`` cuts the quantized weights into blocks of ``block`` and sends each distinct
-    block once. Huffman and arithmetic lengths are those of real bytes, which are decoded and compared.
+    tables, all paid for, and 32 bits for the grid; ``dense`` further weights are sent as they are. ``ratio`` is against
+    dense float32; ``efficiency`` is the entropy of the codes, tensor by tensor, over the length of what is coded. It
+    may pass 1 for ``mask_and_survivors`` and ``motifs``, which look beyond single weights: the second cuts the
+    quantized weights into blocks and sends each distinct block once. Huffman and arithmetic lengths are those of real
+    bytes, which are decoded and compared.
     """
     grids = {name: quantize(w, levels, (bounds or {}).get(name)) for name, w in weights.items()}
-    parameters = sum(grid.codes.size for grid in grids.values())
+    parameters = dense + sum(grid.codes.size for grid in grids.values())
     entropy = sum(entropy_bits(grid.counts) for grid in grids.values())
-    grid_bits = PARAMETER_BITS * len(grids)
     totals = {
         **{
-            family: sum(_prior_bits(family, weights[n], g, components) for n, g in grids.items()) for family in FAMILIES
+            family: sum(_prior_bits(family, weights[name], grid, coder.components) for name, grid in grids.items())
+            for family in FAMILIES
         },
         **{code: sum(encoded_bits(code, grid) for grid in grids.values()) for code in ENCODERS},
         "mask_and_survivors": sum(_masked_bits(grid) for grid in grids.values()),
-        "motifs": _motif_bits(grids, block),
+        "motifs": _motif_bits(grids, coder.block),
     }
-    return [
-        {
-            "code": code,
-            "bits": bits + grid_bits,
-            "bits_per_parameter": (bits + grid_bits) / parameters,
-            "ratio": DENSE_BITS * parameters / (bits + grid_bits),
-            "entropy_bits": entropy,
-            "efficiency": entropy / (bits + grid_bits),
-        }
-        for code, bits in totals.items()
-    ]
+    rows = []
+    for code, total in totals.items():
+        coded = float(total) + PARAMETER_BITS * len(grids)
+        bits = coded + dense * coder.dense_bits
+        rows.append(
+            {
+                "code": code,
+                "bits": bits,
+                "bits_per_parameter": bits / parameters,
+                "ratio": DENSE_BITS * parameters / bits,
+                "entropy_bits": entropy,
+                "efficiency": entropy / coded,
+            }
+        )
+    return rows
 
 
 def encoded_bits(code: str, grid: Quantized) -> int:

@@ -22,6 +22,14 @@ class LeastTotal:
         return self.weight_bits + self.data_bits
 
 
+def critical_precision(levels: np.ndarray, delta_losses: np.ndarray, epsilon: float) -> int | None:
+    """The coarsest level from which on the rise of the loss stays within ``epsilon`` (nats); None if none is."""
+    order = np.argsort(levels)
+    beyond = np.flatnonzero(~(delta_losses[order] <= epsilon))
+    first = beyond[-1] + 1 if len(beyond) else 0
+    return int(levels[order][first]) if first < len(order) else None
+
+
 def data_bits(loss: float | np.ndarray, tokens: float) -> float | np.ndarray:
     """Bits of ``tokens`` tokens at mean cross-entropy ``loss`` (nats a token): n L_n / ln 2."""
     return tokens * loss / log(2)
