@@ -82,7 +82,9 @@ class Quadratic:
         return loss.expand(len(sequences))
 
 
-SETTINGS = NoisySettings(tokens=1000, steps=600, lr=0.05, batch_size=8, initial_std=0.3, train_means=False, samples=200)
+SETTINGS = NoisySettings(
+    tokens=1000, steps=600, lr=0.05, batch_size=8, initial_std=2e-3, train_means=False, samples=200
+)
 STANDARD = MixturePrior(double(0.0), double(0.0), double(0.0))
 
 

@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from smdl.figures import rulers as figure
+from smdl.figures import rulers_map as figure
 from smdl.rulers import ALL_MODELS, Bootstrap, corrected, partial_spearman, rulers, spearman
 from smdl.tables.rulers import RULERS
 

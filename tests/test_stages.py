@@ -25,8 +25,10 @@ SCRIPTS = {
     "reference": ["reference"],
     "llc": ["llc_chains"],
     "compress": ["compress"],
-    "gather": ["checkpoints", "llc", "compression_tables", "regressions"],
+    "gather": ["checkpoints", "llc", "compression_tables", "regressions", "rulers"],
     "figures": ["figure"],
+    "coding": ["coding", "bits_back", "proxies"],
+    "hinton": ["hinton_dataset", "hinton_tables"],
 }
 
 # Packages whose modules a script imports by name.

@@ -89,6 +89,11 @@ def stored_tensors(folder: str | Path) -> Iterator[tuple[str, Tensor]]:
                 yield name, tensors.get_tensor(name)
 
 
+def stored_weights(folder: str | Path) -> dict[str, np.ndarray]:
+    """Every stored tensor of floating-point numbers by name, as float32."""
+    return {name: tensor.float().numpy() for name, tensor in stored_tensors(folder) if tensor.is_floating_point()}
+
+
 def tensor_manifest(folder: str | Path) -> list[dict[str, Any]]:
     """A row for every tensor of a checkpoint: name, shape, dtype, sha256 of its bytes, finite or not, norm."""
     return [

@@ -14,6 +14,7 @@ STAGES = {
     "gather": 1,
     "figures": 1,
     "theory": 1,
+    "coding": 1,
     "hinton": 1,
 }
 

@@ -6,12 +6,13 @@ Source: Hinton and van Camp, Keeping neural networks simple by minimizing the de
 
 import math
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from smdl.coding.priors import fit_mixture
+from smdl.coding.priors import PARAMETER_BITS, fit_mixture
 from smdl.llc.sampler import Loss
 
 CHUNK = 1 << 16
@@ -84,7 +85,9 @@ def bound_gradients(mean: Tensor, log_std: Tensor, prior: MixturePrior) -> tuple
 class NoisySettings:
     """How noisy weights are fitted: ``tokens`` is n, the data that the total pays for; ``lr`` is Adam's, cosine to 0.
 
-    ``initial_std`` is relative to the deviation of all weights; ``samples`` weight vectors give the expected loss.
+    ``initial_std`` is relative to the deviation of all weights; start small, for deviations rise faster than they fall
+    (the gradient of a deviation that is too large dwarfs all later ones in Adam's memory). ``samples`` weight vectors
+    give the expected loss.
     """
 
     tokens: float
@@ -204,3 +207,20 @@ def _assign(loss: Loss, tensors: list[Tensor]) -> None:
 
 def _generator(seed: int, like: Tensor) -> torch.Generator:
     return torch.Generator(like.device).manual_seed(seed)
+
+
+def describe_checkpoint(loss: Loss, components: int, noise: dict[str, Any], seed: int) -> dict[str, float]:
+    """The row of a checkpoint, in bits; the prior is a mixture fitted to all its weights, 32 bits a parameter."""
+    weights = torch.cat([parameter.detach().view(-1) for parameter in loss.parameters]).double().cpu().numpy()
+    found = describe(loss, mixture_prior(weights, components), NoisySettings(**noise), seed)
+    prior_bits = float(PARAMETER_BITS * (3 * components - 1))
+    return {
+        "weight_bits": found.weight_bits,
+        "bits_per_parameter": found.weight_bits / len(weights),
+        "prior_bits": prior_bits,
+        "loss": found.loss,
+        "expected_loss": found.expected_loss,
+        "expected_loss_se": found.expected_loss_se,
+        "data_bits": found.data_bits,
+        "total_bits": found.total_bits + prior_bits,
+    }

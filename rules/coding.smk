@@ -1,0 +1,142 @@
+"""The neighbouring rulers: coding lengths, bits back, complexity proxies, and the table that compares all measures."""
+
+CODING = config["coding"]
+MEASURED = [
+    table
+    for table, switch in (
+        ("coding", "lengths"),
+        ("two_part", "lengths"),
+        ("bits_back", "bits_back"),
+        ("proxies", "proxies"),
+    )
+    if CODING[switch]["enabled"]
+]
+
+
+rule coding:
+    """Encode a checkpoint's quantized weights in every way, and weigh their bits against those of the data."""
+    input:
+        weights=weights,
+        curves="<results>/compression/quantize/{model}/step{step}/curves.parquet",
+        losses="<results>/reference/{model}/step{step}/losses.parquet",
+    output:
+        coding="<results>/coding/{model}/step{step}/coding.parquet",
+        two_part="<results>/coding/{model}/step{step}/two_part.parquet",
+    log:
+        "<logs>/coding/{model}/step{step}.log",
+    conda:
+        "../envs/model.yaml"
+    params:
+        version=stage_version("coding"),
+        folder=checkpoint,
+        settings=lambda wc: canonical(
+            {
+                "levels": CODING["lengths"]["levels"],
+                "variant": CODING["lengths"]["variant"],
+                "grid": {
+                    name: SCHEMES["quantize"]["variants"][CODING["lengths"]["variant"]][name]
+                    for name in ("scope", "parameters")
+                },
+                "coder": {
+                    "components": CODING["components"],
+                    "block": CODING["lengths"]["block"],
+                    "dense_bits": config["compression"]["dense_bits"],
+                },
+                "tokens": CODING["tokens"],
+                "epsilons": config["compression"]["epsilons"],
+            }
+        ),
+    script:
+        "../scripts/coding.py"
+
+
+rule bits_back:
+    """Fit noise to a checkpoint's weights and count the bits that remain in them."""
+    input:
+        weights=weights,
+        blocks="<results>/corpus/blocks.npy",
+        splits="<results>/corpus/splits.parquet",
+    output:
+        table="<results>/coding/{model}/step{step}/bits_back.parquet",
+    log:
+        "<logs>/bits_back/{model}/step{step}.log",
+    conda:
+        "../envs/model.yaml"
+    params:
+        version=stage_version("coding"),
+        folder=checkpoint,
+        seed=config["seed"],
+        settings=lambda wc: canonical(
+            {
+                "dtype": MODELS[wc.model]["dtype"],
+                "components": CODING["components"],
+                "noise": {
+                    "tokens": CODING["tokens"],
+                    **{k: v for k, v in CODING["bits_back"].items() if k != "enabled"},
+                },
+            }
+        ),
+    script:
+        "../scripts/bits_back.py"
+
+
+rule proxies:
+    """Squeeze a checkpoint's bytes with the common compressors; take its norms."""
+    input:
+        weights=weights,
+    output:
+        table="<results>/coding/{model}/step{step}/proxies.parquet",
+    log:
+        "<logs>/proxies/{model}/step{step}.log",
+    conda:
+        "../envs/model.yaml"
+    params:
+        version=stage_version("coding"),
+        folder=checkpoint,
+        settings=canonical({"levels": CODING["proxies"]["levels"]}),
+    script:
+        "../scripts/proxies.py"
+
+
+rule rulers:
+    """Every measure of complexity against every critical level, within and across models."""
+    input:
+        checkpoints="<results>/tables/checkpoints.parquet",
+        llc="<results>/tables/llc.parquet",
+        critical="<results>/tables/critical.parquet",
+        **{
+            table: of_checkpoints(f"<results>/coding/{{model}}/step{{step}}/{table}.parquet")
+            for table in MEASURED
+        },
+    output:
+        rulers="<results>/tables/rulers.parquet",
+        rulers_csv="<results>/tables/rulers.csv",
+        measures="<results>/tables/measures.parquet",
+        measures_csv="<results>/tables/measures.csv",
+    log:
+        "<logs>/tables/rulers.log",
+    conda:
+        "../envs/analysis.yaml"
+    params:
+        version=stage_version("gather"),
+        settings=canonical(
+            {
+                "measures": MEASURED,
+                "admit": config["regression"]["admit"],
+                "bootstrap": {
+                    "resamples": CODING["bootstrap_resamples"],
+                    "seed": config["seed"],
+                },
+            }
+        ),
+    script:
+        "../scripts/rulers.py"
+
+
+use rule figure as rulers_map with:
+    input:
+        rulers="<results>/tables/rulers.parquet",
+    output:
+        **drawn("rulers_map"),
+    log:
+        "<logs>/figures/rulers_map.log",

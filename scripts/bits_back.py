@@ -1,0 +1,15 @@
+"""Rule bits_back: the description length of a checkpoint by noisy weights."""
+
+from smdl.job import job
+
+with job(snakemake) as this:
+    from smdl.coding.bits_back import describe_checkpoint
+    from smdl.corpus import load_split, read_splits
+    from smdl.models import BlockLoss, load
+    from smdl.tables.coding import BITS_BACK
+
+    blocks = load_split(snakemake.input.blocks, read_splits(snakemake.input.splits), "evaluation")
+    loss = BlockLoss(load(snakemake.params.folder, this.settings["dtype"]), blocks)
+    row = describe_checkpoint(loss, this.settings["components"], this.settings["noise"], this.seed)
+    here = {"model": snakemake.wildcards.model, "step": int(snakemake.wildcards.step)}
+    this.write(snakemake.output.table, BITS_BACK, [{**here, **row}])

@@ -1,0 +1,12 @@
+"""Rule proxies: how far byte compressors squeeze a checkpoint, its sparsity and its norms."""
+
+from smdl.job import job
+
+with job(snakemake) as this:
+    from smdl.coding.proxies import proxies
+    from smdl.models import stored_weights
+    from smdl.tables.coding import PROXIES
+
+    here = {"model": snakemake.wildcards.model, "step": int(snakemake.wildcards.step)}
+    found = proxies(stored_weights(snakemake.params.folder), this.settings["levels"])
+    this.write(snakemake.output.table, PROXIES, [{**here, "proxy": name, "value": v} for name, v in found.items()])
