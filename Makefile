@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 SNAKEMAKE := $(BIN)/python -P scripts/smdl/warm.py $(BIN)/snakemake --profile profiles/local
 
-.PHONY: mini test check clean
+.PHONY: mini hinton test check clean
 
 $(VENV)/installed: requirements.lock
 	$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or newer is needed; this is " + sys.version) if sys.version_info < (3, 11) else None'
@@ -16,6 +16,11 @@ $(VENV)/installed: requirements.lock
 mini: $(VENV)/installed
 	$(SNAKEMAKE) --configfile config.mini.yaml --quiet rules host
 	@$(BIN)/python scripts/summary.py results/mini
+
+# The experiment of Hinton and van Camp (1993), into results/hinton.
+hinton: $(VENV)/installed
+	$(SNAKEMAKE) --configfile config.mini.yaml --quiet rules host -- hinton
+	@cat results/hinton/tables/hinton.csv
 
 test: check
 	$(BIN)/pytest
