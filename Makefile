@@ -21,6 +21,7 @@ mini: $(VENV)/installed
 hinton: $(VENV)/installed
 	$(SNAKEMAKE) --configfile config.mini.yaml --quiet rules host -- hinton
 	@cat results/hinton/tables/hinton.csv
+
 # The theory of singular models, computed, into results/theory.
 theory: $(VENV)/installed
 	$(SNAKEMAKE) --configfile config.mini.yaml --quiet rules host -- theory

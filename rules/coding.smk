@@ -26,6 +26,9 @@ rule coding:
         "<logs>/coding/{model}/step{step}.log",
     conda:
         "../envs/model.yaml"
+    resources:
+        # Codes and bits of the largest tensor come on top of the weights; every precision is encoded and decoded.
+        **(asks(8, lambda wc: 300 * block_tokens("evaluation")) | {"gpu": 0}),
     params:
         version=stage_version("coding"),
         folder=checkpoint,
@@ -62,6 +65,16 @@ rule bits_back:
         "<logs>/bits_back/{model}/step{step}.log",
     conda:
         "../envs/model.yaml"
+    resources:
+        # Weights, anchors, means, deviations, their gradients and Adam's two moments.
+        **asks(
+            10,
+            lambda wc: 3
+            * CODING["bits_back"]["steps"]
+            * CODING["bits_back"]["batch_size"]
+            * config["corpus"]["context"]
+            + CODING["bits_back"]["samples"] * block_tokens("evaluation"),
+        ),
     params:
         version=stage_version("coding"),
         folder=checkpoint,
@@ -90,6 +103,9 @@ rule proxies:
         "<logs>/proxies/{model}/step{step}.log",
     conda:
         "../envs/model.yaml"
+    resources:
+        # lzma and zstd at their highest levels take about a minute for 100 MB.
+        **(asks(6, lambda wc: 300 * block_tokens("evaluation")) | {"gpu": 0}),
     params:
         version=stage_version("coding"),
         folder=checkpoint,

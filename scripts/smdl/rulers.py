@@ -36,7 +36,7 @@ def rulers(measures: pd.DataFrame, critical: pd.DataFrame, bootstrap: Bootstrap)
     vary. ``p_corrected`` holds for all pairs of the table together (Benjamini and Yekutieli 2001, any dependence).
     """
     wide = measures.pivot(index=CHECKPOINT, columns="measure", values="value").reset_index()
-    names = [name for name in wide.columns if name not in CHECKPOINT]
+    names = list(measures["measure"].unique())
     rows = []
     for key, levels in critical.groupby(COMPRESSIBILITY, sort=False):
         points = levels[[*CHECKPOINT, "level"]].merge(wide, on=CHECKPOINT)

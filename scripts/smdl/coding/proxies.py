@@ -9,7 +9,6 @@ import bz2
 import gzip
 import lzma
 from collections.abc import Callable
-from math import prod
 
 import numpy as np
 import zstandard
@@ -60,16 +59,14 @@ def bf16_bits(values: np.ndarray) -> np.ndarray:
 
 
 def norms(weights: dict[str, np.ndarray]) -> dict[str, float]:
-    """Share of exact zeros, L1 and L2 norm, largest weight, mean stable rank of the matrices, number of parameters."""
+    """Share of exact zeros, L1 norm, largest weight, mean stable rank; the table ``checkpoints`` has the L2 norm."""
     flat = np.concatenate([np.asarray(w, dtype=np.float64).ravel() for w in weights.values()])
     ranks = [stable_rank(w) for w in weights.values() if w.ndim == 2 and np.any(w)]
     return {
         "sparsity": float(np.mean(flat == 0)),
         "l1_norm": float(np.abs(flat).sum()),
-        "l2_norm": float(np.sqrt((flat**2).sum())),
         "max_norm": float(np.abs(flat).max()),
         "stable_rank": float(np.mean(ranks)) if ranks else float("nan"),
-        "parameters": float(sum(prod(w.shape) for w in weights.values())),
     }
 
 

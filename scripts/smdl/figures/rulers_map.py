@@ -30,7 +30,7 @@ def draw(rulers: pd.DataFrame, headline: dict[str, Any], **_: Any) -> Figure:
             axis.set_title(scope)
         axes[0, 0].set_yticks(range(len(measures)), measures)
         bar = figure.colorbar(image, ax=axes, orientation="vertical", shrink=0.5, aspect=25, pad=0.02)
-        bar.set_label("Spearman's rank correlation")
+        bar.set_label("Spearman's rank correlation (in the cells: times 100)")
         figure.suptitle(
             f"Measures of complexity against critical levels, $\\epsilon$ = {headline['epsilon']:g} nats;"
             " bold: p < 0.05 corrected",
