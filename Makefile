@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 SNAKEMAKE := $(BIN)/python -P scripts/smdl/warm.py $(BIN)/snakemake --profile profiles/local
 
-.PHONY: mini hinton test check clean
+.PHONY: mini hinton plan test check clean
 
 $(VENV)/installed: requirements.lock
 	$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or newer is needed; this is " + sys.version) if sys.version_info < (3, 11) else None'
@@ -21,6 +21,10 @@ mini: $(VENV)/installed
 hinton: $(VENV)/installed
 	$(SNAKEMAKE) --configfile config.mini.yaml --quiet rules host -- hinton
 	@cat results/hinton/tables/hinton.csv
+
+# What the published study would run and cost: a dry run with a table, offline.
+plan: $(VENV)/installed
+	$(BIN)/python scripts/plan.py
 
 test: check
 	$(BIN)/pytest
