@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 SNAKEMAKE := $(BIN)/python -P scripts/smdl/warm.py $(BIN)/snakemake --profile profiles/local
 
-.PHONY: mini hinton theory mini-slurm slurm-doctor test check clean
+.PHONY: mini hinton theory plan mini-slurm slurm-doctor test check clean
 
 $(VENV)/installed: requirements.lock
 	$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or newer is needed; this is " + sys.version) if sys.version_info < (3, 11) else None'
@@ -39,6 +39,10 @@ mini-slurm: mini
 # Can this cluster run the study? One page; sends one job of a minute.
 slurm-doctor: $(VENV)/installed
 	@PYTHONPATH=scripts $(BIN)/python -m smdl.cluster.doctor
+
+# What the published study would run and cost: a dry run with a table, offline.
+plan: $(VENV)/installed
+	$(BIN)/python scripts/plan.py
 
 test: check
 	$(BIN)/pytest

@@ -27,8 +27,8 @@ shell.prefix("set -euo pipefail; trap : TERM; ")
 
 MODELS = config["models"]
 SCHEMES = config["compression"]["schemes"]
-TABLES = ["checkpoints", "llc", "curves", "critical", "regressions"]
-FIGURES = ["delta_loss", "critical_bits", "training", "traces", "overview", "sizes"] + [
+TABLES = ["checkpoints", "audit", "llc", "curves", "critical", "regressions"]
+FIGURES = ["findings", "delta_loss", "critical_bits", "training", "traces", "overview", "sizes"] + [
     f"schemes/{scheme}" for scheme in SCHEMES
 ]
 CHECKPOINTS = [(model, step) for model, its in MODELS.items() for step in its["steps"]]
@@ -65,6 +65,28 @@ def weights(wildcards):
             return MODELS[wildcards.model]["path"].format(step=wildcards.step)
 
 
+def screening(wildcards):
+    """The table of checkpoints to leave alone, for checkpoints of a hub, and for all where any is of a hub."""
+    models = [wildcards.model] if "model" in wildcards.keys() else MODELS
+    hub = any(MODELS[model]["source"] == "hub" for model in models)
+    return {"screening": ancient("<results>/audit/screening.parquet")} if hub else {}
+
+
+def users_before(wildcards):
+    """The last outputs that need the checkpoint which lies one disk window before this one, in the config's order."""
+    steps, window = MODELS[wildcards.model]["steps"], config["disk"]["window"]
+    place = steps.index(int(wildcards.step)) - window
+    if place < 0:
+        return []
+    users = [
+        *expand("<results>/draws/{{model}}/step{{step}}/block{block}.parquet", block=BLOCKS),
+        *expand(
+            "<results>/compression/{scheme}/{{model}}/step{{step}}/critical.parquet", scheme=SCHEMES
+        ),
+    ]
+    return expand(users, model=wildcards.model, step=steps[place])
+
+
 def checkpoint(wildcards, input):
     """The folder of a checkpoint in Hugging Face format."""
     trained = MODELS[wildcards.model]["source"] == "train"
@@ -99,7 +121,7 @@ def sampler_settings(model):
         "draws",
         "steps_between_draws",
     )
-    return {name: own[name] for name in names}
+    return {name: own[name] for name in (*names, "sequences_at_once") if name in own}
 
 
 def chains_of_block(wildcards):

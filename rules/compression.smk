@@ -6,6 +6,7 @@ All schemes have the shape of the first rule; each has a name of its own, for pr
 
 rule compress:
     input:
+        unpack(screening),
         weights=weights,
         blocks="<results>/corpus/blocks.npy",
         splits="<results>/corpus/splits.parquet",

@@ -8,8 +8,9 @@ rule corpus:
         splits="<results>/corpus/splits.parquet",
     log:
         "<logs>/corpus.log",
+    localrule: config["corpus"]["source"] == "hub"
     conda:
-        "../envs/analysis.yaml"
+        "../envs/model.yaml"
     params:
         version=stage_version("corpus"),
         seed=config["seed"],

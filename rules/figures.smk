@@ -91,3 +91,12 @@ use rule figure as traces with:
         **drawn("traces"),
     log:
         "<logs>/figures/traces.log",
+
+
+use rule figure as findings with:
+    input:
+        audit="<results>/tables/audit.parquet",
+    output:
+        **drawn("findings"),
+    log:
+        "<logs>/figures/findings.log",

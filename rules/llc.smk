@@ -4,6 +4,7 @@
 rule llc_chains:
     """Sample a block of chains, each beside its control; a job that was stopped goes on where it was."""
     input:
+        unpack(screening),
         weights=weights,
         blocks="<results>/corpus/blocks.npy",
         splits="<results>/corpus/splits.parquet",

@@ -1,7 +1,14 @@
 """Where the weights come from, and what each checkpoint is.
 
-Out of it: a folder of weights a checkpoint; its manifest; the loss of every token block at it.
+Out of it: a folder of weights a checkpoint; its manifest; the loss of every token block at it; the audit of all.
 """
+
+
+localrules:
+    listing,
+    screening,
+    turn,
+    download,
 
 
 rule train:
@@ -28,8 +35,68 @@ rule train:
         "../scripts/train.py"
 
 
+rule listing:
+    """Ask the hubs which files each checkpoint has, and pin every branch to the commit it means now."""
+    output:
+        table="<results>/audit/listing.parquet",
+        csv="<results>/audit/listing.csv",
+    log:
+        "<logs>/audit/listing.log",
+    retries: 2
+    conda:
+        "../envs/model.yaml"
+    params:
+        settings=lambda wc: canonical(
+            {
+                model: {name: its[name] for name in ("repo", "revision", "steps")}
+                for model, its in MODELS.items()
+                if its["source"] == "hub"
+            }
+        ),
+    script:
+        "../scripts/listing.py"
+
+
+rule screening:
+    """Find the checkpoints that serve another one's files, from the hubs' digests alone."""
+    input:
+        listing="<results>/audit/listing.parquet",
+    output:
+        table="<results>/audit/screening.parquet",
+        csv="<results>/audit/screening.csv",
+    log:
+        "<logs>/audit/screening.log",
+    conda:
+        "../envs/analysis.yaml"
+    params:
+        version=stage_version("audit"),
+        settings=canonical(config["audit"]),
+    script:
+        "../scripts/screening.py"
+
+
+rule turn:
+    """Let a checkpoint download once the one that is a window before it has been used by all."""
+    input:
+        ancient(users_before),
+    output:
+        touch("<results>/audit/turns/{model}/step{step}"),
+    log:
+        "<logs>/turn/{model}/step{step}.log",
+    wildcard_constraints:
+        model=of_source("hub"),
+    conda:
+        "../envs/analysis.yaml"
+    shell:
+        ": > {log}"
+
+
 rule download:
-    """Download one checkpoint from its hub, only the files that are needed."""
+    """Download one checkpoint from its hub, only the files that are needed, at the listed commit."""
+    input:
+        listing=ancient("<results>/audit/listing.parquet"),
+        screening=ancient("<results>/audit/screening.parquet"),
+        turn=ancient("<results>/audit/turns/{model}/step{step}"),
     output:
         weights=temp(directory("<results>/downloads/{model}/step{step}")),
     log:
@@ -38,7 +105,9 @@ rule download:
         model=of_source("hub"),
     retries: 3
     conda:
-        "../envs/analysis.yaml"
+        "../envs/model.yaml"
+    resources:
+        hub=1,
     params:
         settings=lambda wc: canonical(
             {name: MODELS[wc.model][name].format(step=wc.step) for name in ("repo", "revision")}
@@ -50,6 +119,7 @@ rule download:
 rule reference:
     """Take a checkpoint's manifest, and the loss of every sampling and evaluation block at its weights."""
     input:
+        unpack(screening),
         weights=weights,
         blocks="<results>/corpus/blocks.npy",
         splits="<results>/corpus/splits.parquet",
@@ -70,3 +140,23 @@ rule reference:
         ),
     script:
         "../scripts/reference.py"
+
+
+rule audit:
+    """Hold all checkpoints against each other: equal weights, odd tensors, losses out of order."""
+    input:
+        unpack(screening),
+        manifests=of_checkpoints("<results>/reference/{model}/step{step}/manifest.parquet"),
+        losses=of_checkpoints("<results>/reference/{model}/step{step}/losses.parquet"),
+    output:
+        table="<results>/tables/audit.parquet",
+        csv="<results>/tables/audit.csv",
+    log:
+        "<logs>/tables/audit.log",
+    conda:
+        "../envs/analysis.yaml"
+    params:
+        version=stage_version("audit"),
+        settings=canonical(config["audit"]),
+    script:
+        "../scripts/audit.py"

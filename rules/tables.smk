@@ -44,6 +44,7 @@ rule llc:
             "<results>/draws/{model}/step{step}/block{block}.parquet", block=BLOCKS
         ),
         checkpoints="<results>/tables/checkpoints.parquet",
+        audit="<results>/tables/audit.parquet",
     output:
         table="<results>/tables/llc.parquet",
         csv="<results>/tables/llc.csv",

@@ -2,12 +2,12 @@
 
 from smdl.job import job
 
-with job(snakemake) as this:
+with job(snakemake, network=True) as this:
     from smdl.corpus import cut, read_tokens, save_blocks, split_rows
     from smdl.tables.study import CORPUS
 
     corpus = this.settings
-    tokens, vocabulary = read_tokens(corpus)
+    tokens, vocabulary, source = read_tokens(corpus)
     blocks, splits = cut(tokens, vocabulary, corpus["context"], corpus["blocks"], this.seed)
     save_blocks(snakemake.output.blocks, blocks)
-    this.write(snakemake.output.splits, CORPUS, split_rows(splits))
+    this.write(snakemake.output.splits, CORPUS, split_rows(splits, source))

@@ -1,9 +1,13 @@
-"""Rule download: one checkpoint from its hub, only the files that are needed."""
+"""Rule download: one checkpoint from its hub, only the files that are needed, at the commit that was listed."""
 
 from smdl.job import job
 
-with job(snakemake) as this:
-    from smdl.hub import download, revision, weight_files
+with job(snakemake, network=True) as this:
+    from smdl.hub import download, note_source, pinned, weight_files
+    from smdl.pickles import to_safetensors
+    from smdl.tables import read_table
 
-    at = revision(this.settings["repo"], this.settings["revision"])
+    at = pinned(read_table(snakemake.input.listing), snakemake.wildcards.model, int(snakemake.wildcards.step))
     download(at, weight_files(at), snakemake.output.weights, f"{snakemake.output.weights}.partial")
+    to_safetensors(snakemake.output.weights)
+    note_source(at, snakemake.output.weights)

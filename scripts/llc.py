@@ -11,6 +11,7 @@ with job(snakemake) as this:
     rows = llc(
         read_tables(snakemake.input.draws),
         read_table(snakemake.input.checkpoints),
+        read_table(snakemake.input.audit),
         this.settings["sampler"],
         Gates(**this.settings["gates"]),
     )

@@ -9,14 +9,15 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from smdl.audit import Limits, audit, out_of_order, shared_weights, stop, wrong_tensors
+from smdl.audit import Limits, audit, out_of_order, screen, stop, wrong_tensors
 from smdl.errors import StudyError
-from smdl.figures.audit import audit_figure
+from smdl.figures.findings import draw
 from smdl.figures.style import save
-from smdl.tables.audit import AUDIT
+from smdl.tables import empty
+from smdl.tables.audit import AUDIT, SCREENING
 
 LIMITS = Limits()
-NO_FILES = pd.DataFrame(columns=["model", "step", "sha256", "size"]).astype({"size": int})
+NO_FILES = empty(SCREENING)
 STEPS = (2000, 5000, 10000, 20000, 50000)
 
 
@@ -84,23 +85,27 @@ def test_two_models_with_the_same_weights_are_both_excluded():
     assert reasons(audit(manifest(weights), losses(weights), NO_FILES, LIMITS)) == expected
 
 
-def test_all_early_steps_that_equal_the_final_weights_are_found_in_the_listing_alone():
+def test_early_steps_that_serve_the_final_weights_are_screened_out_by_the_listing_alone():
     """pythia-2.8b: the branches up to step 53000 serve the final weights, which no study step would show."""
-    files = pd.DataFrame(
+    listed = pd.DataFrame(
         {
-            "model": "a",
-            "step": step,
-            "sha256": f"final-{i}" if step in (2000, 5000, 143000) else f"{step}-{i}",
-            "size": 9,
+            "model": "a", "step": step, "wanted": step != 143000, "weights": part < 2, "size": 9,
+            "sha256": "config" if part == 2 else f"final-{part}" if step in (2000, 5000, 143000) else f"{step}-{part}",
         }
         for step in (*STEPS, 143000)
-        for i in range(2)
-    )
-    shared = shared_weights(files, LIMITS).set_index("step")
-    assert list(shared.index[shared["wrong"]]) == [2000, 5000]
-    assert shared.loc[2000, "shared_with"] == "a step 143000"
-    weights = sound()
-    assert set(reasons(audit(manifest(weights), losses(weights), files, LIMITS))) == {("a", 2000), ("a", 5000)}
+        for part in range(3)
+    )  # fmt: skip
+    screened = screen(listed, LIMITS)
+    SCREENING.conform(screened)
+    assert screened["step"].tolist() == list(STEPS)
+    assert screened.loc[screened["excluded"], "step"].tolist() == [2000, 5000]
+    assert screened.loc[0, "shared_with"] == "a step 143000"
+    with pytest.raises(StudyError, match=r"a step 2000 \(same weights as a step 143000\), a step 5000"):
+        stop(screened)
+    left = sound(steps=STEPS[2:])
+    found = audit(manifest(left), losses(left), screened, LIMITS)
+    assert reasons(found) == {("a", 2000): "same weights", ("a", 5000): "same weights"}
+    assert len(found) == len(STEPS)
 
 
 def test_constant_tensors_prove_nothing():
@@ -192,7 +197,7 @@ def example() -> pd.DataFrame:
 
 def test_the_figure_shows_every_checkpoint(tmp_path):
     found = example()
-    figure = audit_figure(found)
+    figure = draw(found)
     save(figure, str(tmp_path / "audit.svg"), str(tmp_path / "audit.png"))
     drawn = sum(len(line.get_xdata()) for line in figure.axes[1].get_lines() if line.get_linestyle() == "None")
     assert drawn == len(found)

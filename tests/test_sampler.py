@@ -91,3 +91,26 @@ def test_minibatches_hold_no_sequence_twice():
     indices = minibatch(seed=1, chain=0, step=5, size=40, batch_size=32)
     assert len(set(indices)) == 32
     assert indices.max() < 40
+
+
+class Quadratics:
+    """Per-sequence losses 1/2 |w - c_i|^2."""
+
+    def __init__(self):
+        self.parameters = [torch.nn.Parameter(torch.zeros(3, dtype=torch.float64))]
+        self.centres = torch.from_numpy(np.random.default_rng(0).normal(size=(64, 3)))
+        self.size = 64
+
+    def __call__(self, sequences: np.ndarray) -> torch.Tensor:
+        return 0.5 * ((self.parameters[0] - self.centres[sequences]) ** 2).sum(dim=1)
+
+
+@pytest.mark.parametrize("at_once", [1, 3, 8, 100])
+def test_a_minibatch_in_parts_moves_as_the_whole(at_once):
+    def path(**changes) -> list[tuple[float, list[float]]]:
+        walker = Walker(Quadratics(), settings(batch_size=8, burn_in=0, draws=20, **changes))
+        return [(seen.distance, seen.losses.tolist()) for seen in walker.walk(seed=1, chain=0, n_beta=30.0)]
+
+    for whole, parts in zip(path(), path(sequences_at_once=at_once), strict=True):
+        assert parts[0] == pytest.approx(whole[0], rel=1e-9)
+        assert parts[1] == pytest.approx(whole[1], rel=1e-9)

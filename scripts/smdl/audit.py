@@ -76,6 +76,7 @@ def out_of_order(losses: np.ndarray, limits: Limits) -> np.ndarray:
 
     ``losses`` has shape (checkpoints, blocks), checkpoints by step, the same blocks for all; nats. From one kept
     checkpoint to the next the mean may rise by no more than chance: the limits' rise plus z paired standard errors.
+    Of equally long runs the one that ends latest counts, since early steps that serve late weights are what is known.
     Returns a boolean array (checkpoints,); a checkpoint with losses that are not finite always stands out.
     """
     count, blocks = losses.shape
@@ -89,42 +90,55 @@ def out_of_order(losses: np.ndarray, limits: Limits) -> np.ndarray:
             if rises.mean() <= chance and length[earlier] + 1 > length[later]:
                 length[later], previous[later] = length[earlier] + 1, earlier
     out = np.ones(count, dtype=bool)
-    kept = int(np.argmax(length)) if finite.any() else -1
+    kept = int(np.flatnonzero(length == length.max())[-1]) if finite.any() else -1
     while kept >= 0:
         out[kept] = False
         kept = previous[kept]
     return out
 
 
-def audit(manifest: pd.DataFrame, losses: pd.DataFrame, files: pd.DataFrame, limits: Limits) -> pd.DataFrame:
-    """A row a checkpoint: what was found, and whether it is excluded.
+def screen(listed: pd.DataFrame, limits: Limits) -> pd.DataFrame:
+    """The rows of the table ``screening`` from those of ``listing``: what the files' digests alone give away."""
+    parts = listed[listed["weights"]]
+    wanted = parts.loc[parts["wanted"], CHECKPOINT].drop_duplicates()
+    return wanted.merge(shared_weights(parts, limits), on=CHECKPOINT).rename(columns={"wrong": "excluded"})
 
-    ``manifest`` and ``losses`` are the tables of that name, ``files`` the weights as the hub lists them (model, step,
-    sha256, size), with no rows for models trained here. Constant tensors (new biases, say) prove nothing and are not
+
+def audit(manifest: pd.DataFrame, losses: pd.DataFrame, screening: pd.DataFrame, limits: Limits) -> pd.DataFrame:
+    """The rows of the table ``audit``: what was found about every checkpoint, and whether it is excluded.
+
+    ``manifest``, ``losses`` and ``screening`` are the tables of that name; only the last knows checkpoints that were
+    screened out, and it knows none that were trained here. Constant tensors (new biases, say) prove nothing and are not
     compared. The order of the losses is judged among the checkpoints that nothing else speaks against.
     """
-    rows = manifest.groupby(CHECKPOINT, sort=False)["finite"].all().reset_index()
     tensors = manifest[~manifest["constant"]].rename(columns={"elements": "size"})
-    both = pd.concat([shared_weights(tensors, limits), shared_weights(files, limits)])
-    shared = both.sort_values("shared").groupby(CHECKPOINT, as_index=False).agg(
+    listed = screening.rename(columns={"excluded": "wrong"})
+    both = pd.concat([shared_weights(tensors, limits), listed]).sort_values("shared", kind="stable")
+    rows = both.groupby(CHECKPOINT, as_index=False, sort=False).agg(
         {"shared": "last", "shared_with": "last", "wrong": "any"}
     )  # fmt: skip
-    rows = rows.merge(shared, on=CHECKPOINT).merge(wrong_tensors(manifest), on=CHECKPOINT)
+    rows = rows.merge(manifest.groupby(CHECKPOINT)["finite"].all().reset_index(), on=CHECKPOINT, how="left")
+    rows = rows.merge(wrong_tensors(manifest), on=CHECKPOINT, how="left")
     rows = rows.merge(_mean_losses(losses), on=CHECKPOINT, how="left")
+    rows = rows.fillna({"finite": True, "wrong_tensors": 0, "wrong_tensor": ""}).astype({"finite": bool})
     suspect = ~rows["finite"] | (rows["wrong_tensors"] > 0) | rows["wrong"]
     stray = _strays(losses, rows[~suspect], limits)
     keys = pd.MultiIndex.from_frame(rows[CHECKPOINT])
     flags = np.column_stack([~rows["finite"], rows["wrong_tensors"] > 0, rows["wrong"], keys.isin(stray)])
-    rows["reason"] = ["; ".join(np.array(REASONS)[row]) for row in flags]
+    rows["reason"] = ["; ".join(np.array(REASONS)[row]) for row in flags.astype(bool)]
     rows["excluded"] = flags.any(axis=1)
-    return rows.drop(columns="wrong")
+    return rows.drop(columns="wrong").sort_values(CHECKPOINT, ignore_index=True)
 
 
 def stop(findings: pd.DataFrame) -> None:
-    """Raise a StudyError that names every excluded checkpoint, where there is one."""
+    """Raise a StudyError that names the excluded checkpoints of a table ``screening`` or ``audit``, if any."""
     excluded = findings[findings["excluded"]]
     if len(excluded):
-        named = ", ".join(f"{row.model} step {row.step} ({row.reason})" for row in excluded.itertuples())
+        reasons = excluded["reason"] if "reason" in excluded else "same weights as " + excluded["shared_with"]
+        named = ", ".join(
+            f"{model} step {step} ({reason})"
+            for model, step, reason in zip(excluded["model"], excluded["step"], reasons, strict=True)
+        )
         raise StudyError(f"audit: {named}: leave them out of the config's steps, or set audit: action: exclude")
 
 

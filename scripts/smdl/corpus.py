@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from html.parser import HTMLParser
 from importlib.util import find_spec
@@ -14,9 +14,11 @@ import numpy as np
 from smdl.errors import StudyError
 from smdl.files import replacing
 from smdl.tables import read_table
+from smdl.texts import folder_documents, hub_documents
 
 SPLITS = ("sampling", "evaluation", "calibration", "training")
 BYTES = 256
+END_OF_TEXT = "<|endoftext|>"
 
 
 @dataclass(frozen=True)
@@ -63,14 +65,17 @@ def save_blocks(path: str | Path, blocks: np.ndarray) -> None:
         np.save(file, blocks)
 
 
-def split_rows(splits: list[Split]) -> list[dict[str, Any]]:
-    """The rows of the table ``corpus``."""
-    return [{"split": split.name, **{k: v for k, v in vars(split).items() if k != "name"}} for split in splits]
+def split_rows(splits: list[Split], source: str) -> list[dict[str, Any]]:
+    """The rows of the table ``corpus``; ``source`` says where the text came from."""
+    return [
+        {"split": split.name, "source": source, **{k: v for k, v in vars(split).items() if k != "name"}}
+        for split in splits
+    ]
 
 
 def read_splits(path: str | Path) -> list[Split]:
     """The splits that the table ``corpus`` lists."""
-    rows = read_table(path).rename(columns={"split": "name"})
+    rows = read_table(path).drop(columns="source").rename(columns={"split": "name"})
     return [Split(**row) for row in rows.to_dict("records")]
 
 
@@ -80,32 +85,72 @@ def load_split(path: str | Path, splits: list[Split], name: str) -> np.ndarray:
     return np.load(path, mmap_mode="r")[split.first : split.first + split.blocks]
 
 
-def read_tokens(corpus: dict[str, str]) -> tuple[np.ndarray, int]:
-    """The tokens of the corpus that the config's section ``corpus`` names, and the size of the vocabulary."""
-    text = package_text(corpus["name"]) if corpus["source"] == "package" else folder_text(corpus["path"])
-    return (byte_tokens(text), BYTES) if corpus["tokenizer"] == "bytes" else tokenized(text, corpus["tokenizer"])
+def read_tokens(corpus: dict[str, Any]) -> tuple[np.ndarray, int, str]:
+    """The tokens of the corpus that the config's section ``corpus`` names, the size of the vocabulary, the source.
+
+    From a hub no more is read than the blocks need. Raises StudyError where a source cannot be read.
+    """
+    if corpus["source"] == "hub":
+        commit, documents = hub_documents(corpus["repo"], corpus["revision"], corpus["files"], corpus["column"])
+        needed, source = sum(corpus["blocks"].values()) * corpus["context"], f"{corpus['repo']}@{commit}"
+    elif corpus["source"] == "local":
+        documents, needed, source = folder_documents(corpus["path"], corpus["column"]), None, corpus["path"]
+    else:
+        documents, needed, source = iter([package_text(corpus["name"])]), None, corpus["name"]
+    encode, vocabulary = encoder(corpus["tokenizer"])
+    return _until(map(encode, documents), needed), vocabulary, source
 
 
-def folder_text(folder: str | Path) -> str:
-    """All .txt files of a folder in the order of their names; raises StudyError where there is none."""
-    files = sorted(Path(folder).glob("*.txt"))
-    if not files:
-        raise StudyError(f"corpus.path: {folder} holds no .txt file")
-    return "\n".join(file.read_text("utf-8") for file in files)
+def _until(parts: Iterator[np.ndarray], needed: int | None) -> np.ndarray:
+    """The parts joined, read no further than ``needed`` tokens; None reads them all."""
+    kept, length = [], 0
+    for part in parts:
+        kept.append(part)
+        length += len(part)
+        if needed is not None and length >= needed:
+            break
+    return np.concatenate(kept)
+
+
+def encoder(tokenizer: str) -> tuple[Callable[[str], np.ndarray], int]:
+    """What turns a document into tokens, its end marked, and the size of the vocabulary.
+
+    ``tokenizer`` is "bytes" (a document ends with a newline), a tokenizer.json, or owner/name of a repository with one
+    (a document ends with the end-of-text token where the tokenizer has one, as in the training of Pythia).
+    """
+    if tokenizer == "bytes":
+        return lambda text: byte_tokens(text + "\n"), BYTES
+    from tokenizers import Tokenizer
+
+    path = tokenizer if Path(tokenizer).is_file() else _tokenizer_from_hub(tokenizer)
+    try:
+        tokens = Tokenizer.from_file(str(path))
+    except Exception as error:
+        raise StudyError(f"corpus.tokenizer: {path} is not a tokenizer.json ({error})") from error
+    end = tokens.token_to_id(END_OF_TEXT)
+    return lambda text: _encode(tokens, text, end), tokens.get_vocab_size()
+
+
+def _encode(tokens: "Tokenizer", text: str, end: int | None) -> np.ndarray:  # noqa: F821 - imported where it is used
+    ids = tokens.encode(text, add_special_tokens=False).ids
+    return np.array(ids if end is None else [*ids, end], dtype=np.uint32)
+
+
+def _tokenizer_from_hub(repo: str) -> str:
+    """The repository's tokenizer.json, in huggingface_hub's cache."""
+    from huggingface_hub import hf_hub_download
+
+    from smdl import hub
+
+    at = hub.revision(repo, "main")
+    hub.tokenizer_files(at)
+    with hub.explained(repo, "main", "tokenizer.json"):
+        return hf_hub_download(repo, "tokenizer.json", revision=at.commit)
 
 
 def byte_tokens(text: str) -> np.ndarray:
     """UTF-8 bytes as tokens, vocabulary 256; shape (bytes,), uint16."""
     return np.frombuffer(text.encode(), dtype=np.uint8).astype(np.uint16)
-
-
-def tokenized(text: str, tokenizer_file: str | Path) -> tuple[np.ndarray, int]:
-    """Tokens by a tokenizer.json, line by line so that memory stays bounded, and the size of its vocabulary."""
-    from tokenizers import Tokenizer
-
-    tokenizer = Tokenizer.from_file(str(tokenizer_file))
-    lines = tokenizer.encode_batch(text.splitlines(keepends=True), add_special_tokens=False)
-    return np.concatenate([np.array(line.ids, dtype=np.uint32) for line in lines]), tokenizer.get_vocab_size()
 
 
 def package_text(name: str) -> str:

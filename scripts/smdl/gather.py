@@ -35,9 +35,16 @@ def checkpoints(manifests: pd.DataFrame, losses: pd.DataFrame) -> pd.DataFrame:
 
 
 def llc(
-    draws: pd.DataFrame, checkpoints: pd.DataFrame, samplers: dict[str, dict[str, Any]], gates: Gates
+    draws: pd.DataFrame,
+    checkpoints: pd.DataFrame,
+    audit: pd.DataFrame,
+    samplers: dict[str, dict[str, Any]],
+    gates: Gates,
 ) -> pd.DataFrame:
-    """The rows of the table ``llc``; ``samplers`` holds each model's sampler settings."""
+    """The rows of the table ``llc``; ``samplers`` holds each model's sampler settings.
+
+    A checkpoint that the audit excludes has the status ``excluded``, with its estimate where there are draws.
+    """
     loss = checkpoints.set_index(CHECKPOINT)["sampling_loss"]
     rows = []
     for (model, step), own in draws.groupby(CHECKPOINT, sort=False):
@@ -52,4 +59,12 @@ def llc(
                 **{name: sampler[name] for name in SAMPLER_COLUMNS},
             }
         )
-    return pd.DataFrame(rows)
+    return _with_exclusions(pd.DataFrame(rows), audit)
+
+
+def _with_exclusions(rows: pd.DataFrame, audit: pd.DataFrame) -> pd.DataFrame:
+    excluded = audit.loc[audit["excluded"], [*CHECKPOINT, "reason"]].rename(columns={"reason": "finding"})
+    rows = rows.merge(excluded, on=CHECKPOINT, how="outer")
+    rows["status"] = rows["status"].where(rows["finding"].isna(), "excluded")
+    rows["reason"] = rows["finding"].fillna(rows["reason"])
+    return rows.drop(columns="finding").fillna({"chains": 0, "draws": 0, "burn_in": 0})

@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import TypeVar
 
 import httpx2
+import pandas as pd
 from huggingface_hub import HfApi, constants, hf_hub_url, try_to_load_from_cache
 from huggingface_hub.errors import (
     GatedRepoError,
@@ -34,6 +35,8 @@ from huggingface_hub.utils import build_hf_headers
 from tenacity import before_sleep_log, retry, retry_if_exception, stop_after_attempt, wait_random_exponential
 
 from smdl.errors import StudyError
+from smdl.files import replacing
+from smdl.models import SOURCE
 
 logger = logging.getLogger(__name__)
 
@@ -41,6 +44,8 @@ ATTEMPTS = 6
 FIRST_WAIT_SECONDS = 1.0
 LONGEST_WAIT_SECONDS = 60.0
 PASSING_STATUS = {408, 429, 500, 502, 503, 504}
+
+SHA256_LENGTH = 64
 
 CONFIG = ("config.json",)
 TOKENIZER = ("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json")
@@ -93,7 +98,7 @@ def revision(repo: str, name: str, kind: str = "model") -> Revision:
 
     Raises StudyError, in one line, where the repository or revision is missing, gated or cannot be reached.
     """
-    with _explained(repo, name):
+    with explained(repo, name):
         info = _persistently(
             lambda: HfApi().repo_info(
                 repo, revision=name, repo_type=kind, files_metadata=True, timeout=constants.HF_HUB_ETAG_TIMEOUT
@@ -103,6 +108,29 @@ def revision(repo: str, name: str, kind: str = "model") -> Revision:
         RemoteFile(s.rfilename, s.size or 0, s.blob_id or "", s.lfs.sha256 if s.lfs else None) for s in info.siblings
     )
     return Revision(repo, name, info.sha, tuple(files), kind)
+
+
+def branches(repo: str) -> list[str]:
+    """The names of all branches of a model repository; StudyError, in one line, where they cannot be had."""
+    with explained(repo, "all branches"):
+        return [branch.name for branch in _persistently(lambda: HfApi().list_repo_refs(repo)).branches]
+
+
+def pinned(listed: pd.DataFrame, model: str, step: int) -> Revision:
+    """The revision of a checkpoint at the commit, and with the files, that the table ``listing`` has for it."""
+    rows = listed[(listed["model"] == model) & (listed["step"] == step)]
+    files = tuple(
+        RemoteFile(row.path, row.size, row.sha256, row.sha256 if len(row.sha256) == SHA256_LENGTH else None)
+        for row in rows.itertuples()
+    )
+    first = rows.iloc[0]
+    return Revision(first["repo"], first["revision"], first["commit"], files)
+
+
+def note_source(at: Revision, folder: str | Path) -> None:
+    """Write beside the weights where they came from, for `source`."""
+    with replacing(Path(folder) / SOURCE) as temporary:
+        temporary.write_text(f"{at.repo}@{at.commit}\n")
 
 
 def weight_files(at: Revision) -> list[RemoteFile]:
@@ -147,7 +175,7 @@ def download(at: Revision, files: list[RemoteFile], folder: str | Path, partial:
     unfinished = {file: partial / file.digest for file in files if not _take_from_cache(at, file, folder / file.path)}
     _check_space(at, unfinished, partial)
     for file, path in unfinished.items():
-        with _explained(at.repo, at.name, file.path):
+        with explained(at.repo, at.name, file.path):
             _persistently(lambda file=file, path=path: _fetch(at, file, path))
     # Moved only when all are there: a failed job's folder is deleted, and finished shards with it.
     for file, path in unfinished.items():
@@ -228,7 +256,7 @@ def _may_pass(error: BaseException) -> bool:
 
 
 @contextmanager
-def _explained(repo: str, name: str, file: str = "") -> Iterator[None]:
+def explained(repo: str, name: str, file: str = "") -> Iterator[None]:
     """Tell every failure of the hub as one line that says what would be right."""
     what = f"{repo} at {name}" + (f", {file}" if file else "")
     hub = constants.ENDPOINT
@@ -278,8 +306,8 @@ def _status(error: HfHubHTTPError) -> str:
 def _nearest(repo: str, name: str) -> str:
     """The branches most like ``name``, where the hub lists them."""
     try:
-        branches = [branch.name for branch in HfApi().list_repo_refs(repo).branches]
+        names = [branch.name for branch in HfApi().list_repo_refs(repo).branches]
     except (HfHubHTTPError, httpx2.TransportError):
         return ""
-    nearest = get_close_matches(name, branches, n=3, cutoff=0.5)
-    return f"; it has {len(branches)} branches" + (f", nearest {', '.join(nearest)}" if nearest else "")
+    nearest = get_close_matches(name, names, n=3, cutoff=0.5)
+    return f"; it has {len(names)} branches" + (f", nearest {', '.join(nearest)}" if nearest else "")

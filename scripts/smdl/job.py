@@ -18,6 +18,7 @@ from typing import Any
 import pandas as pd
 
 from smdl.errors import StudyError
+from smdl.screening import leave_empty, screened_out
 from smdl.tables import Table, write_csv, write_table
 from smdl.warm import hand_over
 
@@ -58,16 +59,23 @@ class Job:
 
 
 @contextmanager
-def job(snakemake: Any) -> Iterator[Job]:
+def job(snakemake: Any, *, network: bool = False) -> Iterator[Job]:
     """Run a script's body with its output in the rule's log and a StudyError told as one line.
 
-    Output is captured at the file-descriptor level, so that what C and CUDA libraries print reaches the log too.
+    Output is captured at the file-descriptor level, so that what C and CUDA libraries print reaches the log too. Only
+    a job with ``network`` may reach a hub; all others are told to stay offline, wherever they run. A job with an input
+    ``screening`` ends at once, with empty outputs, when the checkpoint of its wildcards was screened out.
     """
-    hand_over()
+    if not network:
+        os.environ["HF_HUB_OFFLINE"] = "1"
+        hand_over()
     with Path(snakemake.log[0]).open("wb", buffering=0) as log:
         os.dup2(log.fileno(), 1)
         os.dup2(log.fileno(), 2)
     try:
+        if screened_out(snakemake.input.get("screening"), snakemake.wildcards):
+            leave_empty(snakemake.output)
+            sys.exit(0)
         yield Job(
             settings=json.loads(snakemake.params.get("settings", "null")),
             stage_version=snakemake.params.get("version", 0),

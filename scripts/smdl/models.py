@@ -14,6 +14,9 @@ from torch.nn import functional
 
 from smdl.errors import StudyError
 
+# Written beside downloaded weights: the repository and commit they came from.
+SOURCE = "source.txt"
+
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 
 
@@ -94,16 +97,27 @@ def stored_weights(folder: str | Path) -> dict[str, np.ndarray]:
     return {name: tensor.float().numpy() for name, tensor in stored_tensors(folder) if tensor.is_floating_point()}
 
 
+def source(folder: str | Path) -> str:
+    """The repository and commit that a folder's weights were downloaded from; empty for weights on this disk."""
+    note = Path(folder) / SOURCE
+    return note.read_text().strip() if note.is_file() else ""
+
+
 def tensor_manifest(folder: str | Path) -> list[dict[str, Any]]:
-    """A row for every tensor of a checkpoint: name, shape, dtype, sha256 of its bytes, finite or not, norm."""
+    """A row for every tensor of a checkpoint: its source, name, shape, dtype, sha256 and norm.
+
+    Whether all elements are finite, and whether all are equal, too.
+    """
     return [
         {
+            "source": source(folder),
             "tensor": name,
             "shape": json.dumps(list(tensor.shape)),
             "dtype": str(tensor.dtype).removeprefix("torch."),
             "elements": tensor.numel(),
             "sha256": hashlib.sha256(tensor.contiguous().view(torch.uint8).numpy()).hexdigest(),
             "finite": bool(torch.isfinite(tensor).all()),
+            "constant": bool((tensor == tensor.flatten()[0]).all()),
             "norm": torch.linalg.vector_norm(tensor.double()).item(),
         }
         for name, tensor in stored_tensors(folder)

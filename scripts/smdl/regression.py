@@ -70,11 +70,12 @@ def regressions(
     """The rows of the table ``regressions``.
 
     A checkpoint enters a fit when its level crosses the tolerance and the status of its LLC is one of ``admit``; the
-    others of the window are counted in ``excluded``. Both windows of a model, ``config`` and ``all``, have a row.
+    others of the window are counted in ``excluded``, those that the audit left without a level too. Both windows of a
+    model, ``config`` and ``all``, have a row.
     """
-    points = critical.merge(
-        llc.drop(columns=["status"]).assign(admitted=llc["status"].isin(admit)), on=["model", "step"]
-    )
+    studied = critical[KEY].drop_duplicates().merge(llc, on="model")
+    points = studied.drop(columns=["status"]).assign(admitted=studied["status"].isin(admit))
+    points = points.merge(critical[[*KEY, "step", "level"]], on=[*KEY, "step"], how="left")
     points["admitted"] &= points["level"].notna()
     rows = []
     for (model, scheme, variant, epsilon), group in points.groupby(

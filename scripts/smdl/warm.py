@@ -68,6 +68,7 @@ def _wait(process: subprocess.Popen) -> int:
 def _serve(listener: socket.socket) -> None:
     """Fork a child for every connection, until the end of the process."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    os.environ["HF_HUB_OFFLINE"] = "1"
     for name in HEAVY:
         import_module(name)
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)

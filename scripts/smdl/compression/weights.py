@@ -7,6 +7,7 @@ seen as three matrices whose rows go head by head, GPT-2's transposed Conv1D as 
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
@@ -14,7 +15,11 @@ import torch
 from torch import Tensor, nn
 
 from smdl.compression.calibration import input_moments
+from smdl.compression.stored import Stored
 from smdl.errors import StudyError
+
+# Up to this size a copy costs less than reading anew.
+KEPT_BYTES = 256 * 2**20
 
 EMBEDDING = "embedding"
 UNEMBEDDING = "unembedding"
@@ -54,6 +59,11 @@ class WeightView:
     shape: tuple[int, ...]
 
     @property
+    def parameter(self) -> str:
+        """The name of the model's own parameter."""
+        return self.name.partition("[")[0]
+
+    @property
     def is_matrix(self) -> bool:
         """Whether it is a matrix: an embedding or the weight of a linear map, not a bias or a norm."""
         return len(self.shape) == 2
@@ -79,8 +89,9 @@ class WeightView:
 
 
 class Weights:
-    """The original weights of a model, kept while the model itself carries compressed ones.
+    """The original weights of a model, which can be had while the model itself carries compressed ones.
 
+    Those of a large model are read again from its checkpoint, a tensor at a time; no second copy of it is held.
     ``dense_bits`` is the size of a weight that is left as it is. ``calibration`` are the token blocks of the schemes
     that look at data, shape (blocks, context), and ``batch_size`` how many of them are run at a time.
     """
@@ -93,12 +104,18 @@ class Weights:
         self.views = list(iterate(model))
         self._calibration = calibration
         self._batch_size = batch_size
-        self._originals = {view: view.current() for view in self.views}
+        self._stored = _stored(model)
+        self._originals = {view: view.current() for view in self.views if not self._on_disk(view)}
         self._cache: dict[Any, Any] = {}
 
     def __getitem__(self, view: WeightView) -> Tensor:
         """The original tensor of a view; not to be changed in place."""
+        if self._on_disk(view):
+            return self._stored.window(view.parameter, view.window).reshape(view.shape)
         return self._originals[view]
+
+    def _on_disk(self, view: WeightView) -> bool:
+        return self._stored is not None and view.parameter in self._stored
 
     @property
     def elements(self) -> int:
@@ -134,8 +151,15 @@ class Weights:
 
     def restore(self) -> None:
         """Put the originals back into the model."""
-        for view, tensor in self._originals.items():
-            view.put(tensor)
+        for view in self.views:
+            view.put(self[view])
+
+
+def _stored(model: nn.Module) -> Stored | None:
+    """The checkpoint that a model was loaded from; None where there is none, or where a copy costs less."""
+    size = sum(parameter.numel() * parameter.element_size() for parameter in model.parameters())
+    folder = Path(getattr(model, "name_or_path", ""))
+    return Stored(model, folder) if size > KEPT_BYTES and any(folder.glob("*.safetensors")) else None
 
 
 def iterate(model: nn.Module) -> Iterator[WeightView]:

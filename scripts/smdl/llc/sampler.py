@@ -26,6 +26,7 @@ from smdl.errors import StudyError
 
 # A chunk of the update fits the second-level cache, so that its dozen operations pass over main memory once.
 CHUNK = 1 << 16
+DISTANCE_CHUNK = 1 << 24
 
 
 class Loss(Protocol):
@@ -54,6 +55,8 @@ class SamplerSettings:
     burn_in: int
     draws: int
     steps_between_draws: int
+    sequences_at_once: int | None = None
+    """Sequences a backward pass; the gradient is that of the whole minibatch. None takes all at once."""
 
     @property
     def steps(self) -> int:
@@ -105,18 +108,33 @@ class Walker:
         """
         for step in range(start, self.settings.steps):
             sequences = minibatch(seed, chain, step, self.loss.size, self.settings.batch_size)
-            self.gradient.zero_()
-            losses = self.loss(sequences)
-            mean = losses.mean()
-            if not math.isfinite(mean.item()):
+            losses = self._backward(sequences)
+            mean = losses.mean().item()
+            if not math.isfinite(mean):
                 raise StudyError(
-                    f"chain {chain} left the finite losses at step {step} (loss {mean.item()}): lower lr"
+                    f"chain {chain} left the finite losses at step {step} (loss {mean}): lower lr"
                     f" (now {self.settings.lr:g}), n_beta (now {n_beta:g}) or gamma (now {self.settings.gamma:g})"
                 )
-            mean.backward()
-            distance = torch.linalg.vector_norm(self.weights - self.anchor).item()
+            distance = self._distance()
             self._move(noise_generator(seed, chain, step, self.weights.device), n_beta)
-            yield Step(step, sequences, losses.detach(), distance)
+            yield Step(step, sequences, losses, distance)
+
+    def _backward(self, sequences: np.ndarray) -> Tensor:
+        """Put the gradient of the minibatch's mean loss in place; the losses (nats), shape (len(sequences),)."""
+        self.gradient.zero_()
+        at_once = self.settings.sequences_at_once or len(sequences)
+        parts = []
+        for start in range(0, len(sequences), at_once):
+            losses = self.loss(sequences[start : start + at_once])
+            (losses.sum() / len(sequences)).backward()
+            parts.append(losses.detach())
+        return torch.cat(parts)
+
+    def _distance(self) -> float:
+        """Euclidean distance from w*, in chunks, so that the difference never stands in memory whole."""
+        pairs = zip(self.weights.split(DISTANCE_CHUNK), self.anchor.split(DISTANCE_CHUNK), strict=True)
+        parts = [torch.linalg.vector_norm(weights - anchor) for weights, anchor in pairs]
+        return torch.linalg.vector_norm(torch.stack(parts).double()).item()
 
     @torch.no_grad()
     def _move(self, generator: torch.Generator, n_beta: float) -> None:

@@ -80,6 +80,11 @@ def write_csv(path: str | Path, table: Table, rows: pd.DataFrame | list[dict[str
         table.conform(rows).to_csv(temporary, index=False)
 
 
+def empty(table: Table) -> pd.DataFrame:
+    """The table without rows, its columns of the declared types."""
+    return table.schema.empty_table().to_pandas()
+
+
 def read_table(path: str | Path) -> pd.DataFrame:
     """The rows of a Parquet file."""
     return pq.read_table(path).to_pandas()

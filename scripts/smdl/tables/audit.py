@@ -5,7 +5,7 @@ from smdl.tables.study import MODEL, STEP
 
 LISTING = Table(
     "listing",
-    "The weight files that the hub lists for every step, and for the final weights, with the commit each is pinned to.",
+    "The files that the hub lists for every step, and for the final weights, with the commit each is pinned to.",
     ("model", "step", "path"),
     (
         MODEL,
@@ -17,6 +17,21 @@ LISTING = Table(
         Column("path", TEXT, "path of the file in the repository"),
         Column("size", INTEGER, "size of the file", "bytes"),
         Column("sha256", TEXT, "digest of the file (git's blob id for small ones)"),
+        Column("weights", FLAG, "whether the file holds weights, needed or not: these are compared"),
+        Column("needed", FLAG, "whether the study downloads the file"),
+    ),
+)
+
+SCREENING = Table(
+    "screening",
+    "Checkpoints whose files alone show that they are not what their names say; nothing is downloaded or run for them.",
+    ("model", "step"),
+    (
+        MODEL,
+        STEP,
+        Column("shared", NUMBER, "largest fraction of the weight files' bytes that equals another checkpoint's"),
+        Column("shared_with", TEXT, "that other checkpoint; empty where nothing is shared"),
+        Column("excluded", FLAG, "whether the checkpoint is excluded for it"),
     ),
 )
 

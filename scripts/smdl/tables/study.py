@@ -20,6 +20,7 @@ CORPUS = Table(
         Column(
             "split", TEXT, "sampling (LLC), evaluation (compression), calibration (schemes that look at data), training"
         ),
+        Column("source", TEXT, "where the text came from; for a hub the dataset and its commit"),
         Column("first", INTEGER, "index of the split's first block"),
         Column("blocks", INTEGER, "number of blocks"),
         Column("context", INTEGER, "tokens a block", "tokens"),
@@ -42,12 +43,14 @@ MANIFEST = Table(
     (
         MODEL,
         STEP,
+        Column("source", TEXT, "repository and commit that the weights came from; empty for weights on this disk"),
         Column("tensor", TEXT, "name of the tensor"),
         Column("shape", TEXT, "shape, as JSON"),
         Column("dtype", TEXT, "type of the stored numbers"),
         Column("elements", INTEGER, "number of elements"),
         Column("sha256", TEXT, "digest of the tensor's bytes"),
         Column("finite", FLAG, "whether every element is finite"),
+        Column("constant", FLAG, "whether all elements are equal"),
         Column("norm", NUMBER, "Euclidean norm"),
     ),
 )

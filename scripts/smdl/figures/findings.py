@@ -1,5 +1,7 @@
 """What the audit found: the loss over training, and every checkpoint of the study with what speaks against it."""
 
+from typing import Any
+
 import matplotlib.pyplot as plt
 import pandas as pd
 from matplotlib.axes import Axes
@@ -7,14 +9,19 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from smdl.audit import REASONS
-from smdl.figures.style import COLOURS, FAINT, MARKERS
+from smdl.figures.style import COLOURS, FAINT, MARKERS, STYLE
 
 REASON_MARKERS = dict(zip(REASONS, ("X", "D", "s", "^"), strict=True))
 REASON_COLOUR = "#B2182B"
 
 
-def audit_figure(findings: pd.DataFrame) -> Figure:
-    """Two panels over one axis of training steps, from the audit table: losses above, verdicts below."""
+def draw(audit: pd.DataFrame, **_: Any) -> Figure:
+    """Two panels over one axis of training steps, from the table ``audit``: losses above, verdicts below."""
+    with plt.rc_context(STYLE):
+        return _draw(audit)
+
+
+def _draw(findings: pd.DataFrame) -> Figure:
     models = list(dict.fromkeys(findings["model"]))
     figure, (above, below) = plt.subplots(
         2, 1, sharex=True, figsize=(6.4, 3.6 + 0.22 * len(models)), height_ratios=[10, 2 + 1.2 * len(models)]

@@ -1,0 +1,127 @@
+"""Peak memory of loading a checkpoint, of a compression sweep and of a chain, as multiples of the weights' bytes.
+
+    python benchmarks/memory.py 160m 410m [--dtype float32]
+
+Random weights at the shapes of Pythia, stored in float16 as the suite is. Each figure is the peak resident set of a
+process of its own over that process before the call, once with all resident pages and once without those of mapped
+files, which the kernel takes back when it needs them. Blocks of 16 tokens, so that activations hardly count.
+"""
+
+import argparse
+import json
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "scripts"))
+
+SHAPES = {
+    "14m": (6, 128, 4),
+    "70m": (6, 512, 8),
+    "160m": (12, 768, 12),
+    "410m": (24, 1024, 16),
+}
+VOCABULARY = 50304
+CONTEXT, BLOCKS = 16, 4
+
+
+def make(shape: str, folder: Path) -> None:
+    """A checkpoint of random weights in float16."""
+    import torch
+    from transformers import GPTNeoXConfig, GPTNeoXForCausalLM
+
+    layers, hidden, heads = SHAPES[shape]
+    torch.manual_seed(0)
+    config = GPTNeoXConfig(
+        vocab_size=VOCABULARY,
+        hidden_size=hidden,
+        intermediate_size=4 * hidden,
+        num_hidden_layers=layers,
+        num_attention_heads=heads,
+        tie_word_embeddings=False,
+    )
+    GPTNeoXForCausalLM(config).half().save_pretrained(folder)
+
+
+class Peak:
+    """The largest resident set (bytes), with and without pages of mapped files, between enter and exit."""
+
+    def __enter__(self) -> "Peak":
+        self.start, self.all, self.own = _resident(), 0, 0
+        self.running = True
+        self.thread = threading.Thread(target=self._watch, daemon=True)
+        self.thread.start()
+        return self
+
+    def __exit__(self, *_) -> None:
+        self.running = False
+        self.thread.join()
+
+    def _watch(self) -> None:
+        while self.running:
+            resident, own = _resident()
+            self.all = max(self.all, resident - self.start[0])
+            self.own = max(self.own, own - self.start[1])
+            time.sleep(0.002)
+
+
+def _resident() -> tuple[int, int]:
+    fields = dict(line.split(":", 1) for line in Path("/proc/self/status").read_text().splitlines() if ":" in line)
+    return tuple(1024 * int(fields[name].split()[0]) for name in ("VmRSS", "RssAnon"))
+
+
+def measure(what: str, folder: str, dtype: str) -> dict[str, float]:
+    """The multiples of one call in this process."""
+    import numpy as np
+    import transformers.models.gpt_neox.modeling_gpt_neox  # noqa: F401 - not to be counted as the model
+
+    from smdl.compression.sweep import sweep
+    from smdl.llc.chains import block, sample
+    from smdl.llc.sampler import SamplerSettings
+    from smdl.llc.state import StateStore
+    from smdl.models import BlockLoss, load
+
+    blocks = np.random.default_rng(0).integers(0, VOCABULARY, (BLOCKS, CONTEXT)).astype(np.uint32)
+    with Peak() as peak:
+        model = load(folder, dtype)
+        if what == "sweep":
+            variants = {"maximum": {"range": "maximum", "scope": "tensor", "parameters": "all"}}
+            settings = {"variants": variants, "levels": [4, 64], "seeds": [0], "epsilons": [0.5]}
+            settings |= {"batch_size": 1, "dense_bits": 16}
+            sweep(model, blocks, np.full(BLOCKS, 10.0), "quantize", settings)
+        if what == "chain":
+            sampler = SamplerSettings(1e-5, 30, 300, 0.99, 0.1, batch_size=1, burn_in=0, draws=4, steps_between_draws=1)
+            with tempfile.TemporaryDirectory() as state:
+                store = StateStore(state, "none", 1e9)
+                sample(BlockLoss(model, blocks), np.zeros(BLOCKS), sampler, block([0], True), 0, store)
+    weights = sum(p.numel() * p.element_size() for p in model.parameters())
+    return {"weights_gb": weights / 1e9, "peak": peak.all / weights, "peak_without_files": peak.own / weights}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("shapes", nargs="*", default=["160m", "410m"])
+    parser.add_argument("--dtype", default="float32")
+    parser.add_argument("--what", nargs="*", default=["load", "sweep", "chain"])
+    parser.add_argument("--folder", help="(used by the script itself) measure in this process")
+    arguments = parser.parse_args()
+    if arguments.folder:
+        print(json.dumps(measure(arguments.what[0], arguments.folder, arguments.dtype)))
+        return
+    print(f"{'shape':6} {'what':6} {'weights (GB)':>12} {'peak':>6} {'without files':>14}   ({arguments.dtype})")
+    for shape in arguments.shapes:
+        with tempfile.TemporaryDirectory() as folder:
+            make(shape, Path(folder))
+            for what in arguments.what:
+                command = [sys.executable, __file__, shape, "--what", what, "--folder", folder]
+                told = subprocess.run([*command, "--dtype", arguments.dtype], stdout=subprocess.PIPE, check=True).stdout
+                found = json.loads(told.splitlines()[-1])
+                line = f"{shape:6} {what:6} {found['weights_gb']:12.3f} {found['peak']:6.2f}"
+                print(f"{line} {found['peak_without_files']:14.2f}", flush=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,19 @@
+"""Rule audit: what was found about every checkpoint's weights, and which ones the regressions leave out."""
+
+from smdl.job import job
+
+with job(snakemake) as this:
+    from smdl.audit import Limits, audit, stop
+    from smdl.tables import empty, read_table, read_tables
+    from smdl.tables.audit import AUDIT, SCREENING
+
+    screening = snakemake.input.get("screening")
+    rows = audit(
+        read_tables(snakemake.input.manifests),
+        read_tables(snakemake.input.losses),
+        read_table(screening) if screening else empty(SCREENING),
+        Limits(**this.settings["limits"]),
+    )
+    if this.settings["action"] == "stop":
+        stop(rows)
+    this.write_with_csv(snakemake.output.table, snakemake.output.csv, AUDIT, rows)

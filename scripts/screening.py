@@ -1,0 +1,13 @@
+"""Rule screening: the checkpoints whose listed files already show that they are not what their names say."""
+
+from smdl.job import job
+
+with job(snakemake) as this:
+    from smdl.audit import Limits, screen, stop
+    from smdl.tables import read_table
+    from smdl.tables.audit import SCREENING
+
+    rows = screen(read_table(snakemake.input.listing), Limits(**this.settings["limits"]))
+    if this.settings["action"] == "stop":
+        stop(rows)
+    this.write_with_csv(snakemake.output.table, snakemake.output.csv, SCREENING, rows)

@@ -1,0 +1,73 @@
+"""What a hub lists for a study, before anything is downloaded: the commit and the weight files of every checkpoint.
+
+The final weights are listed too, for comparison: early branches that serve them are the suites' commonest defect.
+"""
+
+import re
+from fnmatch import fnmatchcase
+from typing import Any
+
+import pandas as pd
+
+from smdl import hub
+from smdl.errors import StudyError
+
+FINAL = "main"
+
+
+def listing(models: dict[str, dict[str, Any]]) -> pd.DataFrame:
+    """The rows of the table ``listing``; ``models`` gives repo, revision (a pattern) and steps of each by name.
+
+    Raises StudyError with a line for every checkpoint that cannot be had.
+    """
+    rows, problems = [], []
+    for name, model in models.items():
+        branches = hub.branches(model["repo"])
+        final = max(_steps_of(model["revision"], branches), default=max(model["steps"]) + 1)
+        for step in dict.fromkeys([*model["steps"], final]):
+            wanted = step in model["steps"]
+            try:
+                branch = branch_of(model["repo"], model["revision"], step, branches) if wanted else FINAL
+                rows += [
+                    {"model": name, "step": step, "wanted": wanted, **row} for row in _files(model["repo"], branch)
+                ]
+            except StudyError as problem:
+                problems.append(str(problem))
+    if problems:
+        raise StudyError("\n  ".join(problems))
+    return pd.DataFrame(rows)
+
+
+def branch_of(repo: str, pattern: str, step: int, branches: list[str]) -> str:
+    """The branch of a step; a ``*`` in the pattern stands for what else its name holds, and must leave one branch."""
+    wanted = pattern.format(step=step)
+    if "*" not in wanted:
+        return wanted
+    matches = [branch for branch in branches if fnmatchcase(branch, wanted)]
+    if len(matches) != 1:
+        found = f"{len(matches)} branches match ({', '.join(matches[:3])}, ...)" if matches else "no branch matches"
+        raise StudyError(f"{repo} at {wanted}: {found}; one must")
+    return matches[0]
+
+
+def _steps_of(pattern: str, branches: list[str]) -> list[int]:
+    expression = re.escape(pattern).replace(r"\{step\}", r"(\d+)").replace(r"\*", ".*")
+    return [int(match[1]) for branch in branches if (match := re.fullmatch(expression, branch))]
+
+
+def _files(repo: str, branch: str) -> list[dict[str, Any]]:
+    at = hub.revision(repo, branch)
+    needed = {file.path for file in hub.weight_files(at)}
+    return [
+        {
+            "repo": repo,
+            "revision": branch,
+            "commit": at.commit,
+            "path": file.path,
+            "size": file.size,
+            "sha256": file.digest,
+            "weights": any(pattern.fullmatch(file.path) for pattern in hub.WEIGHTS.values()),
+            "needed": file.path in needed,
+        }
+        for file in at.files
+    ]
