@@ -16,8 +16,8 @@ rule compress:
     conda:
         "../envs/model.yaml"
     resources:
-        # A scheme tries some hundred weights on the evaluation blocks.
-        **asks(4, lambda wc: 300 * block_tokens("evaluation")),
+        # A scheme passes the evaluation blocks some hundred times, forward only: a third of both ways.
+        **asks(4, lambda wc: 60 * block_tokens("evaluation")),
     params:
         version=stage_version("compress"),
         folder=checkpoint,
