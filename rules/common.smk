@@ -31,6 +31,9 @@ TABLES = ["checkpoints", "audit", "llc", "curves", "critical", "regressions"]
 FIGURES = ["findings", "delta_loss", "critical_bits", "training", "traces", "overview", "sizes"] + [
     f"schemes/{scheme}" for scheme in SCHEMES
 ]
+if any(config["coding"][measure]["enabled"] for measure in ("lengths", "bits_back", "proxies")):
+    TABLES += ["measures", "rulers"]
+    FIGURES += ["rulers_map"]
 CHECKPOINTS = [(model, step) for model, its in MODELS.items() for step in its["steps"]]
 BLOCKS = range(math.ceil(config["llc"]["chains"] / config["llc"]["chains_per_job"]))
 
