@@ -127,6 +127,7 @@ def _cross_checks(config: dict[str, Any]) -> Iterator[str]:
         yield from _check_context(f"models.{name}", model, config["corpus"])
         yield from _check_sampler(f"models.{name}", {**config["llc"], **model.get("llc", {})}, config["corpus"])
     yield from _check_headline(config["compression"])
+    yield from _check_lengths(config["coding"]["lengths"], config["compression"]["schemes"])
     for name, scheme in config["compression"]["schemes"].items():
         yield from _check_levels(f"compression.schemes.{name}.levels", name, scheme["levels"])
         for variant, own in scheme["variants"].items():
@@ -249,6 +250,13 @@ def _check_constraint(key: str, model: dict[str, Any], schemes: dict[str, Any]) 
         yield f"{key}.variant: {constraint['variant']!r} is not one of {', '.join(variants)}"
     elif variants[constraint["variant"]].get("range") == "minimised":
         yield f"{key}.variant: {constraint['variant']!r} chooses m by the loss, and training cannot; take range maximum"
+
+
+def _check_lengths(lengths: dict[str, Any], schemes: dict[str, Any]) -> Iterator[str]:
+    variants = schemes.get("quantize", {}).get("variants", {})
+    if lengths["enabled"] and lengths["variant"] not in variants:
+        listed = ", ".join(variants) or "none, as the scheme is not there; set coding.lengths.enabled to false"
+        yield f"coding.lengths.variant: {lengths['variant']!r} is not a variant of the scheme quantize: {listed}"
 
 
 def _check_headline(compression: dict[str, Any]) -> Iterator[str]:
