@@ -14,17 +14,17 @@ $(VENV)/installed: requirements.lock
 
 # The whole study on real text, with small models trained on the spot.
 mini: $(VENV)/installed
-	$(SNAKEMAKE) --configfile config.mini.yaml --quiet rules host
+	$(SNAKEMAKE) --configfile config.mini.yaml --quiet host reason
 	@$(BIN)/python scripts/summary.py results/mini
 
 # The experiment of Hinton and van Camp (1993), into results/hinton.
 hinton: $(VENV)/installed
-	$(SNAKEMAKE) --configfile config.mini.yaml --quiet rules host -- hinton
+	$(SNAKEMAKE) --configfile config.mini.yaml --quiet host reason -- hinton
 	@cat results/hinton/tables/hinton.csv
 
 # The theory of singular models, computed, into results/theory.
 theory: $(VENV)/installed
-	$(SNAKEMAKE) --configfile config.mini.yaml --quiet rules host -- theory
+	$(SNAKEMAKE) --configfile config.mini.yaml --quiet host reason -- theory
 	@cat results/theory/tables/theory.csv
 
 # The mini study again, on a SLURM cluster that is made for it on this machine: the tables must be the same.
@@ -32,7 +32,7 @@ mini-slurm: mini
 	SMDL_ACCOUNT=smdl SMDL_CPU_PARTITION=cpu SMDL_GPU_PARTITION=gpu \
 	$(BIN)/python tests/slurm/cluster.py --accounting -- \
 	$(BIN)/snakemake --profile profiles/slurm --configfile config.mini.yaml --directory results/under-slurm \
-	--jobs 8 --slurm-init-seconds-before-status-checks 5 --quiet rules host
+	--jobs 8 --slurm-init-seconds-before-status-checks 5 --quiet host reason
 	diff --exclude='*.parquet' results/mini/tables results/under-slurm/results/mini/tables
 	@echo 'The tables equal those of make mini.'
 

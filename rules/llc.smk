@@ -22,7 +22,7 @@ rule llc_chains:
         version=stage_version("llc"),
         seed=config["seed"],
         folder=checkpoint,
-        state="<results>/state/{model}/step{step}/block{block}",
+        state=lambda wc, output: f"{output.draws}.state",
         save_every=config["llc"]["save_every"],
         settings=lambda wc: canonical(
             {

@@ -82,7 +82,11 @@ def test_training_shows_its_progress_in_its_log(study):
 
 
 def test_no_state_is_left(study):
-    assert not list(study.glob("results/small/state/**/*.state"))
+    assert not list(study.rglob("*.state"))
+
+
+def test_the_study_writes_below_its_results_only(study):
+    assert sorted(path.name for path in study.iterdir()) == [".snakemake", "config.test.yaml", "results"]
 
 
 def test_a_second_run_has_nothing_to_do(study):
