@@ -45,7 +45,7 @@ class Study:
 
     def saved(self, chain: str) -> bool:
         """Whether this chain is under way and has saved its state."""
-        return any((self.results / f"state/{chain}").glob("*.state"))
+        return any(Path(f"{self.draws(chain)}.state").glob("[01].state"))
 
     def resumed_at(self, chain: str) -> int:
         """The step that the last job of this chain began with."""
