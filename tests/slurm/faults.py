@@ -15,6 +15,7 @@ from workflow import small_config
 CHAINS = tuple(f"neox/step40/block{block}" for block in range(8))
 CANCELLED, TIME, MEMORY, SLURMD, NODE, REQUEUED, PREEMPTED, LATE = CHAINS
 PARTITIONS = {NODE: "frail", REQUEUED: "requeued", PREEMPTED: "cancelled"}
+TABLES = [f"results/small/tables/{name}.csv" for name in ("checkpoints", "llc", "curves", "critical", "regressions")]
 # A chain as the profile's expressions see it.
 THIS = "f'{wildcards.model}/step{wildcards.step}/block{wildcards.block}'"
 SECONDS = 560
@@ -23,7 +24,7 @@ SECONDS = 560
 class Round:
     """Four studies at once: ``main`` meets the faults of jobs and daemons, two those of Snakemake itself.
 
-    ``whole`` is a study from corpus to figures, that meets the controller's restart only.
+    ``whole`` is a study from corpus to tables, that meets the controller's restart only.
     """
 
     def __init__(self, folder: Path, cluster: Cluster):
@@ -32,7 +33,7 @@ class Round:
         small.write_text(yaml.safe_dump(small_config()))
         self.reference, self.reference_whole = Study(folder / "reference", faults), Study(folder / "locally", small)
         self.reference.locally(self.reference.targets(CHAINS))
-        self.reference_whole.locally([])
+        self.reference_whole.locally(TABLES)
         self.main, self.interrupted, self.killed = (
             Study(folder / name, faults, cluster, like=self.reference) for name in ("main", "interrupted", "killed")
         )
@@ -47,7 +48,7 @@ class Round:
     def run(self) -> None:
         """Start all, do the harm when a chain is there to suffer it, and wait for the end."""
         target = self.main.targets([CANCELLED])
-        self.runs["whole"] = self.whole.start([])
+        self.runs["whole"] = self.whole.start(TABLES)
         self.runs["main"] = self.main.start(
             self.main.targets(CHAINS),
             slurm_partition=f"{PARTITIONS}.get({THIS}, 'cpu')",
