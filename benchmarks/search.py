@@ -5,12 +5,13 @@
 takes the schemes of config.mini.yaml, evaluates each in both modes on those steps of every model, and writes
 results/benchmarks/search.json: how many evaluations the search needed of the curve's, and how far its critical levels
 are from the curve's, by scheme and together. ``largest_difference_bits`` is over schemes whose level is in bits,
-``largest_difference_relative`` over the others.
+``largest_difference_relative`` over the others, a share of the level itself (of sigma, not of its logarithm).
 """
 
 import argparse
 import json
 import time
+from itertools import product
 from pathlib import Path
 
 import numpy as np
@@ -35,16 +36,16 @@ def main() -> None:
     arguments = parser.parse_args()
     torch.set_num_threads(1)
     config = validated(yaml.safe_load(arguments.config.read_text()))
-    rows = pd.concat(
-        measured(config, arguments.results, model, step) for model in config["models"] for step in arguments.steps
-    )
-    report = {
-        "checkpoints": [f"{model} step {step}" for model in config["models"] for step in arguments.steps],
-        **summary(rows),
-        "schemes": {scheme: summary(own) for scheme, own in rows.groupby("scheme", sort=False)},
-    }
-    OUTPUT.parent.mkdir(parents=True, exist_ok=True)
-    OUTPUT.write_text(json.dumps(report, indent=2) + "\n")
+    rows = pd.DataFrame()
+    for model, step in product(config["models"], arguments.steps):
+        rows = pd.concat([rows, measured(config, arguments.results, model, step)])
+        report = {
+            "checkpoints": [f"{model} step {step}" for model, step in rows.groupby(["model", "step"]).groups],
+            **summary(rows),
+            "schemes": {scheme: summary(own) for scheme, own in rows.groupby("scheme", sort=False)},
+        }
+        OUTPUT.parent.mkdir(parents=True, exist_ok=True)
+        OUTPUT.write_text(json.dumps(report, indent=2) + "\n")
     print(json.dumps(report, indent=2))
 
 
@@ -80,7 +81,8 @@ def summary(rows: pd.DataFrame) -> dict:
     crossing = rows[rows["level_curve"].notna()]
     difference = (crossing["level_search"] - crossing["level_curve"]).abs().fillna(np.inf)
     bits = crossing["unit"] == "bits"
-    relative = difference / crossing["level_curve"].abs()
+    logarithmic = crossing["unit"].str.startswith("log2")
+    relative = (2**difference - 1).where(logarithmic, difference / crossing["level_curve"].abs())
     return {
         "evaluations_ratio": round(once["evaluations_search"].sum() / once["evaluations_curve"].sum(), 4),
         "evaluations_search": int(once["evaluations_search"].sum()),

@@ -49,12 +49,20 @@ class Factorize:
         last = max(view.layer for view in weights.select("linear"))
         return set(range(self.skip_ends, last + 1 - self.skip_ends, self.stride))
 
-    def _factors(self, weights: Weights, view: WeightView) -> tuple[Tensor, Tensor]:
-        """Left and right factor at full rank, the singular values shared between them evenly; made once."""
+    def _factors(self, weights: Weights, view: WeightView) -> tuple[Tensor, ...]:
+        """Left and right factor at full rank, the singular values shared between them evenly.
+
+        Made once and kept in main memory, since all of them together take twice what they factorize.
+        """
+        key = ("factors", self.weighting, self.damping, view.name)
+        return tuple(factor.to(view.window.device) for factor in weights.once(key, lambda: self._make(weights, view)))
+
+    def _make(self, weights: Weights, view: WeightView) -> tuple[Tensor, ...]:
         if self.weighting == "none":
-            return weights.once(("svd", view.name), lambda: factors(weights[view]))
-        key = ("weighted svd", view.name, self.damping)
-        return weights.once(key, lambda: weighted_factors(weights[view], weights.inputs(view), self.damping))
+            made = factors(weights[view])
+        else:
+            made = weighted_factors(weights[view], weights.inputs(view), self.damping)
+        return tuple(factor.cpu() for factor in made)
 
 
 def factors(matrix: Tensor) -> tuple[Tensor, Tensor]:

@@ -34,6 +34,8 @@ def draw(
         (regressions["scheme"] == scheme) & (regressions["epsilon"] == epsilon) & (regressions["window"] == "config")
     ]
     variants, models = list(curves["variant"].unique()), list(curves["model"].unique())
+    steps = sorted(curves["step"].unique())
+    colours = dict(zip(steps, training_colours(len(steps)), strict=True))
     with plt.rc_context(STYLE):
         figure, axes = plt.subplots(
             len(variants),
@@ -44,22 +46,21 @@ def draw(
         for row, variant in zip(axes, variants, strict=True):
             own = curves[curves["variant"] == variant]
             for axis, model in zip(row, models, strict=False):
-                _curves(axis, own[own["model"] == model], epsilon)
+                _curves(axis, own[own["model"] == model], epsilon, colours)
                 axis.set_title(f"{label(scheme, variant)}\n{model}")
             _against_llc(
                 row[-1], critical[critical["variant"] == variant], llc, fits[fits["variant"] == variant], models, admit
             )
             row[-1].set_title(f"{label(scheme, variant)}\ncritical level at {epsilon:g} nats")
             row[0].set_ylabel(r"$\Delta$ loss (nats a token)")
-        _bar(figure, axes[:, -2], sorted(curves["step"].unique()))
+        _bar(figure, axes[:, -2], steps)
     return figure
 
 
-def _curves(axis: Axes, own: pd.DataFrame, epsilon: float) -> None:
-    steps = sorted(own["step"].unique())
-    for step, colour in zip(steps, training_colours(len(steps)), strict=True):
-        line = own[own["step"] == step].groupby("coordinate")["delta_loss"].mean()
-        axis.plot(line.index, line, color=colour, linewidth=1.0, marker=".", markersize=3)
+def _curves(axis: Axes, own: pd.DataFrame, epsilon: float, colours: dict) -> None:
+    """A line a step and seed: seeds may have been evaluated at different levels, so a mean over them would jump."""
+    for (step, _), line in own.groupby(["step", "seed"]):
+        axis.plot(line["coordinate"], line["delta_loss"], color=colours[step], linewidth=0.9, marker=".", markersize=3)
     axis.axhline(epsilon, color="black", linewidth=0.8, linestyle="--")
     axis.set_ylim(-0.1 * epsilon, SHOWN_TOLERANCES * epsilon)
     axis.set_xlabel(f"level ({own['unit'].iloc[0]})")
