@@ -14,8 +14,8 @@ import numpy as np
 from scipy.optimize import minimize_scalar
 from scipy.stats import t as student
 
-# The shift is about the log of K's largest value on the box plus m; no model here comes to more. A multiplicity that would
-# need more bends the line with something else than its logarithm, and is not considered.
+# The shift is about the log of K's largest value on the box plus m; no model here comes to more. A multiplicity that
+# would need more bends the line with something else than its logarithm, and is not considered.
 LARGEST_SHIFT = 8.0
 # Multiplicities this much worse by the Bayesian information criterion are ruled out (Kass, Raftery 1995: "strong").
 RULED_OUT = 6.0
