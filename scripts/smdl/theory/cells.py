@@ -16,8 +16,8 @@ from torch import Tensor
 from smdl.compression.quantize import to_grid
 
 # Up to this dimension all corners of a cell are looked at; above, this many random ones, a lower bound of the maximum.
-ALL_CORNERS, RANDOM_CORNERS = 8, 256
-ITERATIONS, STEP, SHARPNESS = 300, 0.1, 8.0
+ALL_CORNERS, RANDOM_CORNERS = 8, 128
+ITERATIONS, STEP, SHARPNESS = 150, 0.1, 8.0
 HALVINGS = 50
 LARGEST_BITS = 24
 

@@ -14,7 +14,9 @@ import numpy as np
 from scipy.optimize import minimize_scalar
 from scipy.stats import t as student
 
-LARGEST_SHIFT = 12.0
+# The shift is about the log of K's largest value on the box plus m; no model here comes to more. A multiplicity that
+# would need more bends the line with something else than its logarithm, and is not considered.
+LARGEST_SHIFT = 8.0
 # Multiplicities this much worse by the Bayesian information criterion are ruled out (Kass, Raftery 1995: "strong").
 RULED_OUT = 6.0
 # An advantage this small is "not worth more than a bare mention": the smaller multiplicity is kept.
@@ -52,6 +54,7 @@ def fit_exponent(logs: np.ndarray, curves: np.ndarray, largest: int, accumulatin
     points farthest from the limit is left out; the interval spans all multiplicities not ruled out.
     """
     fits = {m: _fit(logs, curves.mean(0), m, accumulating) for m in range(1, largest + 1)}
+    fits = {m: fit for m, fit in fits.items() if fit.shift < 0.99 * LARGEST_SHIFT}
     scores = {m: fit.score for m, fit in fits.items()}
     lowest = min(scores.values())
     best = min(m for m in scores if scores[m] <= lowest + BARE_MENTION)
