@@ -15,6 +15,7 @@ up at any step, and chains of different checkpoints share their minibatches and 
 
 import math
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -23,14 +24,19 @@ import torch
 from torch import Tensor
 
 from smdl.errors import StudyError
+from smdl.llc.kernel import compiled
+from smdl.llc.noise import GROUP, normals
 
 # A chunk of the update fits the second-level cache, so that its dozen operations pass over main memory once.
-CHUNK = 1 << 16
-DISTANCE_CHUNK = 1 << 24
+CHUNK = {"cpu": 1 << 16, "cuda": 1 << 24}
 
 
 class Loss(Protocol):
-    """A mean loss L_n over ``size`` sequences, as the sampler sees it."""
+    """A mean loss L_n over ``size`` sequences, as the sampler sees it.
+
+    The loss of a stack of chains has parameters with a leading axis of chains; it takes indices of shape (chains,
+    batch) and gives losses of that shape.
+    """
 
     parameters: Sequence[Tensor]
     """Leaf tensors of one dtype and device; the sampler changes them in place."""
@@ -55,8 +61,6 @@ class SamplerSettings:
     burn_in: int
     draws: int
     steps_between_draws: int
-    sequences_at_once: int | None = None
-    """Sequences a backward pass; the gradient is that of the whole minibatch. None takes all at once."""
 
     @property
     def steps(self) -> int:
@@ -70,6 +74,19 @@ class SamplerSettings:
 
 
 @dataclass(frozen=True)
+class Memory:
+    """What a walker keeps, and how; docs/memory.md gives bytes a parameter and the cost in accuracy.
+
+    ``micro_batch`` sequences go through the model at a time (None: all of the minibatch); with fewer than all, the
+    gradient is accumulated and so held in full.
+    """
+
+    anchor: torch.dtype = torch.float32
+    second_moment: torch.dtype = torch.float32
+    micro_batch: int | None = None
+
+
+@dataclass(frozen=True)
 class Step:
     """What one step saw, before it moved: its minibatch, that minibatch's losses (nats), the distance from w*."""
 
@@ -79,21 +96,56 @@ class Step:
     distance: float
 
 
-class Walker:
-    """The moving part of a chain: weights w, anchor w* and preconditioner V, each one flat vector.
+@dataclass(frozen=True)
+class StackedStep:
+    """As Step, for a stack of chains; shapes (chains, batch), (chains, batch) and (chains,)."""
 
-    The loss's parameters become views of the flat weights, and their gradients of a flat gradient, so that no copy of
-    the model is made and the update runs over plain vectors.
+    step: int
+    sequences: np.ndarray
+    losses: Tensor
+    distances: np.ndarray
+
+
+@dataclass(frozen=True)
+class _Move:
+    """What the update of one step needs to know."""
+
+    seed: int
+    chains: Sequence[int]
+    step: int
+    n_beta: float
+
+
+class Walker:
+    """The moving part of a chain, or of a stack of them: weights w, anchor w* and preconditioner V, each a flat vector.
+
+    The loss's parameters become views of the flat weights, so that no copy of the model is made. Each parameter moves
+    within the backward pass, as soon as its gradient is whole, and the gradient is dropped: no full gradient is held.
+    On a CPU the update is compiled where a compiler is there; without ``compile`` the plain form does its work.
     """
 
-    def __init__(self, loss: Loss, settings: SamplerSettings):
+    def __init__(
+        self,
+        loss: Loss,
+        settings: SamplerSettings,
+        chains: int = 1,
+        memory: Memory | None = None,
+        compile: bool = True,
+    ):
         self.loss = loss
         self.settings = settings
+        self.chains = chains
+        self.memory = memory or Memory()
         self.weights = _flatten(loss.parameters)
-        self.gradient = torch.zeros_like(self.weights)
-        _view_gradients(loss.parameters, self.gradient)
-        self.anchor = self.weights.clone()
-        self.second_moment = torch.zeros_like(self.weights)
+        self.anchor = self.weights.to(self.memory.anchor, copy=True)
+        self.second_moment = torch.zeros_like(self.weights, dtype=self.memory.second_moment)
+        self.reset()
+        self._mixed = {self.weights.dtype, self.anchor.dtype, self.second_moment.dtype} != {torch.float32}
+        self._kernel = compiled() if compile and self.weights.device.type == "cpu" else None
+        self._threads = ThreadPoolExecutor(torch.get_num_threads())
+        self._move: _Move | None = None
+        self._squared_distances = np.zeros(chains)
+        self._hook()
 
     def reset(self) -> None:
         """Back to w*, with an empty preconditioner: the start of a chain."""
@@ -101,99 +153,142 @@ class Walker:
         self.second_moment.zero_()
 
     def walk(self, seed: int, chain: int, n_beta: float, start: int = 0) -> Iterator[Step]:
-        """Take the steps from ``start`` on; each is yielded with what was seen at the weights it left.
+        """Take the steps of one chain from ``start`` on; each is yielded with what was seen at the weights it left.
 
         When a step is yielded the move has been made, so the walker's vectors are the state after it.
         Raises StudyError where the loss is no longer finite.
         """
         for step in range(start, self.settings.steps):
             sequences = minibatch(seed, chain, step, self.loss.size, self.settings.batch_size)
-            losses = self._backward(sequences)
-            mean = losses.mean().item()
-            if not math.isfinite(mean):
+            losses = self._step(sequences, _Move(seed, (chain,), step, n_beta))
+            yield Step(step, sequences, losses, math.sqrt(self._squared_distances[0]))
+
+    def walk_stack(self, seed: int, chains: Sequence[int], n_beta: float, start: int = 0) -> Iterator[StackedStep]:
+        """As ``walk``, for the stack's chains at once; each has the numbers that it has alone, up to rounding."""
+        for step in range(start, self.settings.steps):
+            batches = [minibatch(seed, chain, step, self.loss.size, self.settings.batch_size) for chain in chains]
+            sequences = np.stack(batches)
+            losses = self._step(sequences, _Move(seed, chains, step, n_beta))
+            yield StackedStep(step, sequences, losses, np.sqrt(self._squared_distances))
+
+    def _step(self, sequences: np.ndarray, move: _Move) -> Tensor:
+        """Losses at the weights as they are; then the move."""
+        self._squared_distances[:] = 0
+        batch = sequences.shape[-1]
+        size = self.memory.micro_batch or batch
+        seen = []
+        for start in range(0, batch, size):
+            losses = self.loss(sequences[..., start : start + size])
+            total = losses.sum()
+            if not math.isfinite(total.item()):
                 raise StudyError(
-                    f"chain {chain} left the finite losses at step {step} (loss {mean}): lower lr"
-                    f" (now {self.settings.lr:g}), n_beta (now {n_beta:g}) or gamma (now {self.settings.gamma:g})"
+                    f"chain {', '.join(map(str, move.chains))} left the finite losses at step {move.step}: lower lr"
+                    f" (now {self.settings.lr:g}), n_beta (now {move.n_beta:g}) or gamma (now {self.settings.gamma:g})"
                 )
-            distance = self._distance()
-            self._move(noise_generator(seed, chain, step, self.weights.device), n_beta)
-            yield Step(step, sequences, losses, distance)
+            self._move = move if start + size >= batch else None
+            (total / batch).backward()
+            seen.append(losses.detach())
+        self._move = None
+        return torch.cat(seen, dim=-1)
 
-    def _backward(self, sequences: np.ndarray) -> Tensor:
-        """Put the gradient of the minibatch's mean loss in place; the losses (nats), shape (len(sequences),)."""
-        self.gradient.zero_()
-        at_once = self.settings.sequences_at_once or len(sequences)
-        parts = []
-        for start in range(0, len(sequences), at_once):
-            losses = self.loss(sequences[start : start + at_once])
-            (losses.sum() / len(sequences)).backward()
-            parts.append(losses.detach())
-        return torch.cat(parts)
+    def _hook(self) -> None:
+        offset = place = 0
+        for parameter in self.loss.parameters:
+            rows = slice(offset, offset + parameter.numel())
+            parameter.register_post_accumulate_grad_hook(self._mover(rows, place))
+            offset = rows.stop
+            place += -(-parameter.numel() // self.chains // GROUP) * GROUP
 
-    def _distance(self) -> float:
-        """Euclidean distance from w*, in chunks, so that the difference never stands in memory whole."""
-        pairs = zip(self.weights.split(DISTANCE_CHUNK), self.anchor.split(DISTANCE_CHUNK), strict=True)
-        parts = [torch.linalg.vector_norm(weights - anchor) for weights, anchor in pairs]
-        return torch.linalg.vector_norm(torch.stack(parts).double()).item()
+    def _mover(self, rows: slice, place: int):
+        """The hook of one parameter, which lies in ``rows`` of the flat vectors; its noise begins at ``place``."""
+
+        def move(parameter: Tensor) -> None:
+            if self._move is not None:
+                self._update(rows, place, parameter.grad, self._move)
+                parameter.grad = None
+
+        return move
 
     @torch.no_grad()
-    def _move(self, generator: torch.Generator, n_beta: float) -> None:
-        for start in range(0, self.weights.numel(), CHUNK):
-            part = slice(start, start + CHUNK)
-            update(
-                self.weights[part],
-                self.gradient[part],
-                self.anchor[part],
-                self.second_moment[part],
-                torch.randn(self.weights[part].shape, generator=generator, device=self.weights.device),
-                self.settings,
-                n_beta,
-            )
+    def _update(self, rows: slice, place: int, gradient: Tensor, move: _Move) -> None:
+        shape = (self.chains, -1)
+        parts = [t[rows].view(shape) for t in (self.weights, self.anchor, self.second_moment)]
+        gradient = gradient.reshape(shape)
+        length = gradient.shape[1]
+        chunk = self._chunk(length)
+        tasks = [
+            (row, chain, slice(start, start + chunk))
+            for row, chain in enumerate(move.chains)
+            for start in range(0, length, chunk)
+        ]
+
+        def run(task: tuple[int, int, slice]) -> float:
+            row, chain, part = task
+            w, a, v = (tensor[row, part] for tensor in parts)
+            noise = place + part.start, move.step, chain, move.seed
+            return self._update_chunk(w, gradient[row, part], a, v, noise, move.n_beta)
+
+        several = self._kernel is not None and gradient.numel() > CHUNK["cpu"]
+        for task, squared in zip(tasks, (self._threads.map if several else map)(run, tasks), strict=True):
+            self._squared_distances[task[0]] += squared
+
+    def _chunk(self, length: int) -> int:
+        device = self.weights.device.type
+        if self._kernel is None or self._mixed:
+            return CHUNK[device]
+        return max(CHUNK[device], -(-length // self._threads._max_workers // GROUP) * GROUP)
+
+    def _update_chunk(self, w: Tensor, g: Tensor, a: Tensor, v: Tensor, place: tuple, n_beta: float) -> float:
+        settings = (self.settings.lr, n_beta, self.settings.gamma, self.settings.alpha, self.settings.eps_rms)
+        update = self._kernel or plain
+        if not self._mixed:
+            return update(w, g, a, v, place, settings)
+        w32, v32 = w.float(), v.float()
+        squared = update(w32, g.float(), a.float(), v32, place, settings)
+        w.copy_(w32)
+        v.copy_(v32)
+        return squared
 
 
-def update(
+def plain(
     weights: Tensor,
     gradient: Tensor,
     anchor: Tensor,
     second_moment: Tensor,
-    noise: Tensor,
-    settings: SamplerSettings,
-    n_beta: float,
-) -> None:
-    """One pSGLD update in place of ``weights`` and ``second_moment``; all tensors have one shape."""
-    second_moment.mul_(settings.alpha).addcmul_(gradient, gradient, value=1 - settings.alpha)
-    preconditioner = second_moment.sqrt().add_(settings.eps_rms).reciprocal_().mul_(settings.lr)
-    drift = (weights - anchor).mul_(settings.gamma).add_(gradient, alpha=n_beta)
+    place: tuple[int, int, int, int],
+    settings: tuple[float, float, float, float, float],
+) -> float:
+    """One pSGLD update in place of ``weights`` and ``second_moment``, float32 vectors of one length.
+
+    ``place`` tells the noise (offset, step, chain, seed), ``settings`` are (lr, n_beta, gamma, alpha, eps_rms).
+    Returns the squared distance from the anchor before the move.
+    """
+    offset, step, chain, seed = place
+    lr, n_beta, gamma, alpha, eps_rms = settings
+    noise = normals(seed, chain, step, offset, weights.numel(), weights.device)
+    second_moment.mul_(alpha).addcmul_(gradient, gradient, value=1 - alpha)
+    preconditioner = second_moment.sqrt().add_(eps_rms).reciprocal_().mul_(lr)
+    away = weights - anchor
+    squared = float(away @ away)
+    drift = away.mul_(gamma).add_(gradient, alpha=n_beta)
     weights.addcmul_(preconditioner, drift, value=-0.5).addcmul_(preconditioner.sqrt_(), noise)
+    return squared
 
 
 def minibatch(seed: int, chain: int, step: int, size: int, batch_size: int) -> np.ndarray:
     """Indices of a step's minibatch, drawn without replacement; shape (batch_size,)."""
+    if batch_size == size:
+        return np.arange(size)
     return np.random.default_rng([seed, chain, step, 0]).choice(size, size=batch_size, replace=False)
-
-
-def noise_generator(seed: int, chain: int, step: int, device: torch.device) -> torch.Generator:
-    """The generator of a step's Langevin noise."""
-    state = np.random.SeedSequence([seed, chain, step, 1]).generate_state(1, np.uint64)
-    return torch.Generator(device).manual_seed(int(state[0] >> 1))
 
 
 @torch.no_grad()
 def _flatten(parameters: Sequence[Tensor]) -> Tensor:
     flat = torch.empty(sum(p.numel() for p in parameters), dtype=parameters[0].dtype, device=parameters[0].device)
-    for view, parameter in _views(flat, parameters):
-        view.copy_(parameter)
-        parameter.data = view
-    return flat
-
-
-def _view_gradients(parameters: Sequence[Tensor], gradient: Tensor) -> None:
-    for view, parameter in _views(gradient, parameters):
-        parameter.grad = view
-
-
-def _views(flat: Tensor, parameters: Sequence[Tensor]) -> Iterator[tuple[Tensor, Tensor]]:
     offset = 0
     for parameter in parameters:
-        yield flat[offset : offset + parameter.numel()].view_as(parameter), parameter
+        view = flat[offset : offset + parameter.numel()].view_as(parameter)
+        view.copy_(parameter)
+        parameter.data = view
         offset += parameter.numel()
+    return flat
