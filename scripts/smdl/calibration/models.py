@@ -13,26 +13,31 @@ from torch import Tensor
 Generator = np.random.Generator
 
 
-class Polynomial:
-    """K(w) = sum_t prod_i |w_i|^{p_ti} over ``terms`` t; w* = 0. Every sequence has the loss K."""
+class Crossings:
+    """K(w) = sum_t c_t prod_i |w_ti|^{p_ti}, every term t of weights of its own; w* = 0. One sequence, of loss K.
+
+    ``powers`` has shape (terms, factors); a power of 0 is a weight on which K does not depend.
+    """
 
     size = 1
 
-    def __init__(self, terms: Sequence[Sequence[float]], chains: int):
-        self.powers = torch.tensor(terms, dtype=torch.float32)
-        self.parameters = [torch.zeros(chains, self.powers.shape[1], requires_grad=True)]
+    def __init__(self, powers: Sequence[Sequence[float]], factors: Sequence[float], chains: int):
+        self.powers = torch.tensor(powers, dtype=torch.float32)
+        self.factors = torch.tensor(factors, dtype=torch.float32)
+        self.parameters = [torch.zeros(chains, *self.powers.shape, requires_grad=True)]
 
     def __call__(self, sequences: np.ndarray) -> Tensor:
-        factors = self.parameters[0].abs()[:, None, :] ** self.powers
-        return factors.prod(dim=-1).sum(dim=-1, keepdim=True)
+        terms = (self.parameters[0].abs() ** self.powers).prod(dim=-1)
+        return (terms @ self.factors)[:, None]
 
 
 class DeepLinear:
-    """Regression on x -> W_L ... W_1 x, each W scaled by 1/sqrt(its larger side) so that equal settings suit all widths.
+    """Regression on x -> W_L ... W_1 x. Where W are several, each is scaled by 1/sqrt(its larger side), so that the
+    same step size and localisation suit all widths.
 
-    ``size`` inputs are drawn from N(0, I). The true weights have ``rank`` singular values of one and none beside, in
-    every layer, within random bases: the most singular point of the set of true parameters, to which all its points can
-    be carried as near as one likes by symmetries of the loss. Its local learning coefficient is therefore the global one.
+    ``size`` inputs are drawn from N(0, I). In every layer the true weights have ``rank`` singular values of one, none
+    beside, within random bases: the most singular of the true parameters, since symmetries of the loss carry any other
+    as near to it as one likes. So its local learning coefficient is the global one, which Aoyagi's formula gives.
     """
 
     def __init__(self, widths: Sequence[int], rank: int, size: int, chains: int, random: Generator):
@@ -40,7 +45,7 @@ class DeepLinear:
         self.inputs = _normal(random, size, widths[0])
         bases = [torch.linalg.qr(_normal(random, width, width))[0][:, :rank] for width in widths]
         shapes = list(zip(widths[1:], widths[:-1], strict=True))
-        self.scales = [1 / math.sqrt(max(shape)) for shape in shapes]
+        self.scales = [1 / math.sqrt(max(shape)) if len(shapes) > 1 else 1.0 for shape in shapes]
         true = [after @ before.mT / scale for after, before, scale in zip(bases[1:], bases, self.scales, strict=False)]
         self.parameters = [w.expand(chains, -1, -1).clone().requires_grad_() for w in true]
         self.targets = self._forward(self.inputs, true)

@@ -6,31 +6,32 @@ import os
 import shutil
 import subprocess
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
-from typing import Protocol
+from typing import Any, NamedTuple
 
+import numpy as np
 from torch import Tensor
 
 SOURCE = Path(__file__).with_name("psgld.c")
 FLAGS = ("-O3", "-march=native", "-fopenmp-simd", "-fno-math-errno", "-fno-trapping-math", "-shared", "-fPIC")
 
 
-class Kernel(Protocol):
-    """``update`` of psgld.c over float32 tensors; its numbers are those of smdl.llc.sampler.plain up to rounding."""
+class Noise(NamedTuple):
+    """Which noise an update takes: the place of its first element in the streams of a step, one stream a chain."""
 
-    def __call__(
-        self,
-        weights: Tensor,
-        gradient: Tensor,
-        anchor: Tensor,
-        second_moment: Tensor,
-        place: tuple[int, int, int, int],
-        settings: tuple[float, float, float, float, float],
-    ) -> float: ...
+    seed: int
+    chains: np.ndarray
+    step: int
+    offset: int
+
+
+Update = Callable[[Tensor, Tensor, Tensor, Tensor, Noise, np.ndarray], np.ndarray]
+"""Weights, gradient, anchor, second moment (chains, n), noise, settings -> squared distances; see sampler.plain."""
 
 
 @functools.cache
-def compiled() -> Kernel | None:
+def compiled() -> Update | None:
     """The compiled update; None where there is no compiler that makes it.
 
     It is compiled anew in every process (a second), so that no file made for another machine is ever loaded.
@@ -46,13 +47,23 @@ def compiled() -> Kernel | None:
         return _wrapped(ctypes.CDLL(str(library)).update)
 
 
-def _wrapped(update) -> Kernel:
-    place = (ctypes.c_uint64, ctypes.c_uint32, ctypes.c_uint32, ctypes.c_uint64)
-    update.argtypes = [*[ctypes.c_void_p] * 4, ctypes.c_int64, *place, *[ctypes.c_float] * 5]
-    update.restype = ctypes.c_double
+def _wrapped(function: Any) -> Update:
+    pointer, long = ctypes.c_void_p, ctypes.c_int64
+    place = (ctypes.c_uint64, ctypes.c_uint32, pointer, ctypes.c_uint64)
+    function.argtypes = [*[pointer] * 4, *[long] * 4, *place, pointer, pointer]
+    function.restype = None
 
-    def kernel(weights, gradient, anchor, second_moment, place, settings) -> float:
-        pointers = (weights.data_ptr(), gradient.data_ptr(), anchor.data_ptr(), second_moment.data_ptr())
-        return update(*pointers, weights.numel(), *place, *settings)
+    def update(
+        weights: Tensor, gradient: Tensor, anchor: Tensor, second_moment: Tensor, noise: Noise, settings: np.ndarray
+    ) -> np.ndarray:
+        rows, length = weights.shape
+        squared = np.zeros(rows)
+        function(
+            *(tensor.data_ptr() for tensor in (weights, gradient, anchor, second_moment)),
+            *(rows, weights.stride(0), gradient.stride(0), length),
+            *(noise.offset, noise.step, noise.chains.ctypes.data, noise.seed),
+            *(settings.ctypes.data, squared.ctypes.data),
+        )
+        return squared
 
-    return kernel
+    return update

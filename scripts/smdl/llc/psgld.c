@@ -78,27 +78,17 @@ static void normals(float z[4][LANES], uint64_t first, uint32_t step, uint32_t c
     }
 }
 
-/* n standard normals, those from place `offset` (a multiple of GROUP) of the stream on. */
-void fill(float *out, int64_t n, uint64_t offset, uint32_t step, uint32_t chain, uint64_t seed)
+static double update_row(float *restrict weights, const float *restrict gradient, const float *restrict anchor,
+                         float *restrict second_moment, int64_t n, uint64_t offset, uint32_t step, uint32_t chain,
+                         uint64_t seed, const float *settings)
 {
-    for (int64_t i = 0; i < n; i += GROUP) {
-        float z[4][LANES];
-        normals(z, (offset + (uint64_t)i) / 4, step, chain, seed);
-        memcpy(out + i, z, sizeof(float) * (size_t)(n - i < GROUP ? n - i : GROUP));
-    }
-}
-
-/* One update in place of weights and second moment; returns the squared distance from the anchor before it. */
-double update(float *restrict weights, const float *restrict gradient, const float *restrict anchor,
-              float *restrict second_moment, int64_t n, uint64_t offset, uint32_t step, uint32_t chain, uint64_t seed,
-              float lr, float n_beta, float gamma, float alpha, float eps_rms)
-{
+    float lr = settings[0], n_beta = settings[1], gamma = settings[2], alpha = settings[3], eps_rms = settings[4];
     double distance = 0;
     for (int64_t i = 0; i < n; i += GROUP) {
-        float z[GROUP], square[GROUP];
+        float z[GROUP], square[GROUP] = {0};
         int count = n - i < GROUP ? (int)(n - i) : GROUP;
         normals((float(*)[LANES])z, (offset + (uint64_t)i) / 4, step, chain, seed);
-        #pragma omp simd
+#pragma omp simd
         for (int j = 0; j < count; j++) {
             float g = gradient[i + j], away = weights[i + j] - anchor[i + j];
             float v = alpha * second_moment[i + j] + (1.0f - alpha) * g * g;
@@ -107,11 +97,23 @@ double update(float *restrict weights, const float *restrict gradient, const flo
             weights[i + j] += sqrtf(scaled) * z[j] - 0.5f * scaled * (gamma * away + n_beta * g);
             square[j] = away * away;
         }
-        float sum[LANES] = {0};
-        for (int j = 0; j < count; j++)
-            sum[j % LANES] += square[j];
-        for (int j = 0; j < LANES; j++)
-            distance += sum[j];
+        float sum = 0;
+#pragma omp simd reduction(+ : sum)
+        for (int j = 0; j < GROUP; j++)
+            sum += square[j];
+        distance += sum;
     }
     return distance;
+}
+
+/* One update in place of weights and second moment, a row a chain, rows `stride` apart and n long; adds the squared
+   distances from the anchor before it to `distances`. `settings` are lr, n_beta, gamma, alpha, eps_rms. */
+void update(float *weights, const float *gradient, const float *anchor, float *second_moment, int64_t rows,
+            int64_t stride, int64_t gradient_stride, int64_t n, uint64_t offset, uint32_t step, const int64_t *chains,
+            uint64_t seed, const float *settings, double *distances)
+{
+    for (int64_t row = 0; row < rows; row++)
+        distances[row] += update_row(weights + row * stride, gradient + row * gradient_stride, anchor + row * stride,
+                                     second_moment + row * stride, n, offset, step, (uint32_t)chains[row], seed,
+                                     settings);
 }

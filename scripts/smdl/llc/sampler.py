@@ -14,7 +14,7 @@ up at any step, and chains of different checkpoints share their minibatches and 
 """
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Protocol
@@ -24,7 +24,7 @@ import torch
 from torch import Tensor
 
 from smdl.errors import StudyError
-from smdl.llc.kernel import compiled
+from smdl.llc.kernel import Noise, compiled
 from smdl.llc.noise import GROUP, normals
 
 # A chunk of the update fits the second-level cache, so that its dozen operations pass over main memory once.
@@ -108,12 +108,10 @@ class StackedStep:
 
 @dataclass(frozen=True)
 class _Move:
-    """What the update of one step needs to know."""
+    """What the update of one step needs to know; ``settings`` are (lr, n_beta, gamma, alpha, eps_rms)."""
 
-    seed: int
-    chains: Sequence[int]
-    step: int
-    n_beta: float
+    noise: Noise
+    settings: np.ndarray
 
 
 class Walker:
@@ -141,7 +139,7 @@ class Walker:
         self.second_moment = torch.zeros_like(self.weights, dtype=self.memory.second_moment)
         self.reset()
         self._mixed = {self.weights.dtype, self.anchor.dtype, self.second_moment.dtype} != {torch.float32}
-        self._kernel = compiled() if compile and self.weights.device.type == "cpu" else None
+        self._compiled = compiled() if compile and self.weights.device.type == "cpu" else None
         self._threads = ThreadPoolExecutor(torch.get_num_threads())
         self._move: _Move | None = None
         self._squared_distances = np.zeros(chains)
@@ -160,7 +158,7 @@ class Walker:
         """
         for step in range(start, self.settings.steps):
             sequences = minibatch(seed, chain, step, self.loss.size, self.settings.batch_size)
-            losses = self._step(sequences, _Move(seed, (chain,), step, n_beta))
+            losses = self._step(sequences, seed, [chain], step, n_beta)
             yield Step(step, sequences, losses, math.sqrt(self._squared_distances[0]))
 
     def walk_stack(self, seed: int, chains: Sequence[int], n_beta: float, start: int = 0) -> Iterator[StackedStep]:
@@ -168,12 +166,15 @@ class Walker:
         for step in range(start, self.settings.steps):
             batches = [minibatch(seed, chain, step, self.loss.size, self.settings.batch_size) for chain in chains]
             sequences = np.stack(batches)
-            losses = self._step(sequences, _Move(seed, chains, step, n_beta))
+            losses = self._step(sequences, seed, chains, step, n_beta)
             yield StackedStep(step, sequences, losses, np.sqrt(self._squared_distances))
 
-    def _step(self, sequences: np.ndarray, move: _Move) -> Tensor:
+    def _step(self, sequences: np.ndarray, seed: int, chains: Sequence[int], step: int, n_beta: float) -> Tensor:
         """Losses at the weights as they are; then the move."""
-        self._squared_distances[:] = 0
+        its = self.settings
+        settings = np.array([its.lr, n_beta, its.gamma, its.alpha, its.eps_rms], dtype=np.float32)
+        move = _Move(Noise(seed, np.asarray(chains, dtype=np.int64), step, 0), settings)
+        self._squared_distances = np.zeros(self.chains)
         batch = sequences.shape[-1]
         size = self.memory.micro_batch or batch
         seen = []
@@ -182,8 +183,8 @@ class Walker:
             total = losses.sum()
             if not math.isfinite(total.item()):
                 raise StudyError(
-                    f"chain {', '.join(map(str, move.chains))} left the finite losses at step {move.step}: lower lr"
-                    f" (now {self.settings.lr:g}), n_beta (now {move.n_beta:g}) or gamma (now {self.settings.gamma:g})"
+                    f"chain {', '.join(map(str, chains))} left the finite losses at step {step}: lower lr"
+                    f" (now {its.lr:g}), n_beta (now {n_beta:g}) or gamma (now {its.gamma:g})"
                 )
             self._move = move if start + size >= batch else None
             (total / batch).backward()
@@ -212,66 +213,61 @@ class Walker:
     @torch.no_grad()
     def _update(self, rows: slice, place: int, gradient: Tensor, move: _Move) -> None:
         shape = (self.chains, -1)
-        parts = [t[rows].view(shape) for t in (self.weights, self.anchor, self.second_moment)]
+        weights, anchor, second_moment = (t[rows].view(shape) for t in (self.weights, self.anchor, self.second_moment))
         gradient = gradient.reshape(shape)
-        length = gradient.shape[1]
-        chunk = self._chunk(length)
-        tasks = [
-            (row, chain, slice(start, start + chunk))
-            for row, chain in enumerate(move.chains)
-            for start in range(0, length, chunk)
-        ]
 
-        def run(task: tuple[int, int, slice]) -> float:
-            row, chain, part = task
-            w, a, v = (tensor[row, part] for tensor in parts)
-            noise = place + part.start, move.step, chain, move.seed
-            return self._update_chunk(w, gradient[row, part], a, v, noise, move.n_beta)
+        def run(start: int) -> np.ndarray:
+            part = slice(start, start + chunk)
+            noise = move.noise._replace(offset=place + start)
+            vectors = (weights[:, part], gradient[:, part], anchor[:, part], second_moment[:, part])
+            return self._update_chunk(*vectors, noise, move.settings)
 
-        several = self._kernel is not None and gradient.numel() > CHUNK["cpu"]
-        for task, squared in zip(tasks, (self._threads.map if several else map)(run, tasks), strict=True):
-            self._squared_distances[task[0]] += squared
+        chunk, each = self._chunks(gradient.shape[1])
+        for squared in each(run, range(0, gradient.shape[1], chunk)):
+            self._squared_distances += squared
 
-    def _chunk(self, length: int) -> int:
-        device = self.weights.device.type
-        if self._kernel is None or self._mixed:
-            return CHUNK[device]
-        return max(CHUNK[device], -(-length // self._threads._max_workers // GROUP) * GROUP)
-
-    def _update_chunk(self, w: Tensor, g: Tensor, a: Tensor, v: Tensor, place: tuple, n_beta: float) -> float:
-        settings = (self.settings.lr, n_beta, self.settings.gamma, self.settings.alpha, self.settings.eps_rms)
-        update = self._kernel or plain
+    def _chunks(self, length: int) -> tuple[int, Callable]:
+        """How long the chunks of a vector are, and what maps the update over them."""
+        chunk = CHUNK[self.weights.device.type] // self.chains // GROUP * GROUP
+        chunk = max(chunk, GROUP)
+        if self._compiled is None or length <= chunk:
+            return chunk, map
         if not self._mixed:
-            return update(w, g, a, v, place, settings)
+            chunk = max(chunk, -(-length // torch.get_num_threads() // GROUP) * GROUP)
+        return chunk, self._threads.map
+
+    def _update_chunk(
+        self, w: Tensor, g: Tensor, anchor: Tensor, v: Tensor, noise: Noise, settings: np.ndarray
+    ) -> np.ndarray:
+        update = self._compiled or plain
+        if not self._mixed:
+            return update(w, g, anchor, v, noise, settings)
         w32, v32 = w.float(), v.float()
-        squared = update(w32, g.float(), a.float(), v32, place, settings)
+        squared = update(w32, g.float(), anchor.float(), v32, noise, settings)
         w.copy_(w32)
         v.copy_(v32)
         return squared
 
 
 def plain(
-    weights: Tensor,
-    gradient: Tensor,
-    anchor: Tensor,
-    second_moment: Tensor,
-    place: tuple[int, int, int, int],
-    settings: tuple[float, float, float, float, float],
-) -> float:
-    """One pSGLD update in place of ``weights`` and ``second_moment``, float32 vectors of one length.
+    weights: Tensor, gradient: Tensor, anchor: Tensor, second_moment: Tensor, noise: Noise, settings: np.ndarray
+) -> np.ndarray:
+    """One pSGLD update in place of ``weights`` and ``second_moment``, all float32 and of shape (chains, n).
 
-    ``place`` tells the noise (offset, step, chain, seed), ``settings`` are (lr, n_beta, gamma, alpha, eps_rms).
-    Returns the squared distance from the anchor before the move.
+    ``settings`` are (lr, n_beta, gamma, alpha, eps_rms). Returns the squared distances from the anchor before the move,
+    shape (chains,).
     """
-    offset, step, chain, seed = place
-    lr, n_beta, gamma, alpha, eps_rms = settings
-    noise = normals(seed, chain, step, offset, weights.numel(), weights.device)
+    lr, n_beta, gamma, alpha, eps_rms = settings.tolist()
+    streams = [
+        normals(noise.seed, chain, noise.step, noise.offset, weights.shape[1], weights.device)
+        for chain in noise.chains.tolist()
+    ]
     second_moment.mul_(alpha).addcmul_(gradient, gradient, value=1 - alpha)
     preconditioner = second_moment.sqrt().add_(eps_rms).reciprocal_().mul_(lr)
     away = weights - anchor
-    squared = float(away @ away)
+    squared = away.square().sum(dim=1).double().cpu().numpy()
     drift = away.mul_(gamma).add_(gradient, alpha=n_beta)
-    weights.addcmul_(preconditioner, drift, value=-0.5).addcmul_(preconditioner.sqrt_(), noise)
+    weights.addcmul_(preconditioner, drift, value=-0.5).addcmul_(preconditioner.sqrt_(), torch.stack(streams))
     return squared
 
 
