@@ -17,7 +17,7 @@ import math
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Literal, Protocol
 
 import numpy as np
 import torch
@@ -77,12 +77,12 @@ class SamplerSettings:
 class Memory:
     """What a walker keeps, and how; docs/memory.md gives bytes a parameter and the cost in accuracy.
 
-    ``micro_batch`` sequences go through the model at a time (None: all of the minibatch); with fewer than all, the
-    gradient is accumulated and so held in full.
+    ``micro_batch`` sequences go through the model at a time (None: all of the minibatch); where they are fewer, the
+    gradient is accumulated, and so held in full.
     """
 
-    anchor: torch.dtype = torch.float32
-    second_moment: torch.dtype = torch.float32
+    anchor: Literal["float32", "bfloat16"] = "float32"
+    second_moment: Literal["float32", "bfloat16"] = "float32"
     micro_batch: int | None = None
 
 
@@ -135,8 +135,8 @@ class Walker:
         self.chains = chains
         self.memory = memory or Memory()
         self.weights = _flatten(loss.parameters)
-        self.anchor = self.weights.to(self.memory.anchor, copy=True)
-        self.second_moment = torch.zeros_like(self.weights, dtype=self.memory.second_moment)
+        self.anchor = self.weights.to(getattr(torch, self.memory.anchor), copy=True)
+        self.second_moment = torch.zeros_like(self.weights, dtype=getattr(torch, self.memory.second_moment))
         self.reset()
         self._mixed = {self.weights.dtype, self.anchor.dtype, self.second_moment.dtype} != {torch.float32}
         self._compiled = compiled() if compile and self.weights.device.type == "cpu" else None
@@ -181,16 +181,19 @@ class Walker:
         for start in range(0, batch, size):
             losses = self.loss(sequences[..., start : start + size])
             total = losses.sum()
-            if not math.isfinite(total.item()):
-                raise StudyError(
-                    f"chain {', '.join(map(str, chains))} left the finite losses at step {step}: lower lr"
-                    f" (now {its.lr:g}), n_beta (now {n_beta:g}) or gamma (now {its.gamma:g})"
-                )
+            self._check(total.item() / losses.numel(), chains, step, n_beta)
             self._move = move if start + size >= batch else None
             (total / batch).backward()
             seen.append(losses.detach())
         self._move = None
         return torch.cat(seen, dim=-1)
+
+    def _check(self, loss: float, chains: Sequence[int], step: int, n_beta: float) -> None:
+        if not math.isfinite(loss):
+            raise StudyError(
+                f"chain {', '.join(map(str, chains))} left the finite losses at step {step} (loss {loss}): lower lr"
+                f" (now {self.settings.lr:g}), n_beta (now {n_beta:g}) or gamma (now {self.settings.gamma:g})"
+            )
 
     def _hook(self) -> None:
         offset = place = 0
