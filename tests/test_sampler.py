@@ -96,8 +96,8 @@ class Quadratics:
     """Per-sequence losses 1/2 |w - c_i|^2."""
 
     def __init__(self):
-        self.parameters = [torch.nn.Parameter(torch.zeros(3, dtype=torch.float64))]
-        self.centres = torch.from_numpy(np.random.default_rng(0).normal(size=(64, 3)))
+        self.parameters = [torch.nn.Parameter(torch.zeros(3))]
+        self.centres = torch.from_numpy(np.random.default_rng(0).normal(size=(64, 3))).float()
         self.size = 64
 
     def __call__(self, sequences: np.ndarray) -> torch.Tensor:
@@ -111,5 +111,5 @@ def test_a_minibatch_in_parts_moves_as_the_whole(at_once):
         return [(seen.distance, seen.losses.tolist()) for seen in walker.walk(seed=1, chain=0, n_beta=30.0)]
 
     for whole, parts in zip(path(), path(sequences_at_once=at_once), strict=True):
-        assert parts[0] == pytest.approx(whole[0], rel=1e-9)
-        assert parts[1] == pytest.approx(whole[1], rel=1e-9)
+        assert parts[0] == pytest.approx(whole[0], rel=1e-5)
+        assert parts[1] == pytest.approx(whole[1], rel=1e-5)

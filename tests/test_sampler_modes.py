@@ -93,11 +93,6 @@ def test_stacked_chains_walk_the_paths_they_walk_alone(compile):
             assert together.distances[row] == pytest.approx(single.distance, rel=1e-3, abs=1e-6)
 
 
-def test_micro_batches_change_nothing_but_rounding():
-    whole, split = Walker(Regression(), SETTINGS), Walker(Regression(), SETTINGS, memory=Memory(micro_batch=3))
-    torch.testing.assert_close(walk(whole, 15), walk(split, 15), rtol=1e-4, atol=1e-5)
-
-
 def test_bfloat16_vectors_stay_near_the_exact_path():
     exact = Walker(Regression(), SETTINGS)
     rough = Walker(Regression(), SETTINGS, memory=Memory("bfloat16", "bfloat16"))

@@ -61,6 +61,8 @@ class SamplerSettings:
     burn_in: int
     draws: int
     steps_between_draws: int
+    sequences_at_once: int | None = None
+    """Sequences a backward pass (None: all of the minibatch); with fewer than all the gradient is held in full."""
 
     @property
     def steps(self) -> int:
@@ -75,15 +77,10 @@ class SamplerSettings:
 
 @dataclass(frozen=True)
 class Memory:
-    """What a walker keeps, and how; docs/memory.md gives bytes a parameter and the cost in accuracy.
-
-    ``micro_batch`` sequences go through the model at a time (None: all of the minibatch); where they are fewer, the
-    gradient is accumulated, and so held in full.
-    """
+    """In what precision a walker keeps its vectors; docs/memory.md gives bytes a parameter and the cost in accuracy."""
 
     anchor: Literal["float32", "bfloat16"] = "float32"
     second_moment: Literal["float32", "bfloat16"] = "float32"
-    micro_batch: int | None = None
 
 
 @dataclass(frozen=True)
@@ -176,7 +173,7 @@ class Walker:
         move = _Move(Noise(seed, np.asarray(chains, dtype=np.int64), step, 0), settings)
         self._squared_distances = np.zeros(self.chains)
         batch = sequences.shape[-1]
-        size = self.memory.micro_batch or batch
+        size = its.sequences_at_once or batch
         seen = []
         for start in range(0, batch, size):
             losses = self.loss(sequences[..., start : start + size])
