@@ -30,7 +30,7 @@ rule llc_chains:
                 "chains": chains_of_block(wc),
                 "control": config["llc"]["control"],
                 "dtype": MODELS[wc.model]["dtype"],
-                "memory": memory_settings(wc.model),
+                "memory": config["llc"]["memory"],
             }
         ),
     script:

@@ -2,16 +2,18 @@
 
 import ctypes
 import functools
+import hashlib
 import os
 import shutil
 import subprocess
-import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 from torch import Tensor
+
+from smdl.files import replacing
 
 SOURCE = Path(__file__).with_name("psgld.c")
 FLAGS = ("-O3", "-march=native", "-fopenmp-simd", "-fno-math-errno", "-fno-trapping-math", "-shared", "-fPIC")
@@ -34,17 +36,35 @@ Update = Callable[[Tensor, Tensor, Tensor, Tensor, Noise, np.ndarray], np.ndarra
 def compiled() -> Update | None:
     """The compiled update; None where there is no compiler that makes it.
 
-    It is compiled anew in every process (a second), so that no file made for another machine is ever loaded.
+    It is kept in the user's cache under a name that stands for source, compiler and processor, so that a home shared
+    by unlike machines serves each of them its own.
     """
     compiler = os.environ.get("CC") or shutil.which("cc") or shutil.which("gcc") or shutil.which("clang")
     if compiler is None:
         return None
-    with tempfile.TemporaryDirectory() as folder:
-        library = Path(folder) / "psgld.so"
-        made = subprocess.run([compiler, *FLAGS, "-o", library, SOURCE, "-lm"], capture_output=True)
-        if made.returncode:
-            return None
+    library = _cache() / f"psgld-{_digest(compiler)}.so"
+    try:
+        if not library.exists():
+            with replacing(library) as temporary:
+                command = [compiler, *FLAGS, "-o", temporary, SOURCE, "-lm"]
+                subprocess.run(command, check=True, capture_output=True)
         return _wrapped(ctypes.CDLL(str(library)).update)
+    except (OSError, subprocess.SubprocessError):
+        return None
+
+
+def _cache() -> Path:
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "smdl"
+
+
+def _digest(compiler: str) -> str:
+    cpu = Path("/proc/cpuinfo")
+    features = (
+        sorted({line for line in cpu.read_text().splitlines() if line.startswith("flags")}) if cpu.exists() else []
+    )
+    version = subprocess.run([compiler, "--version"], capture_output=True).stdout
+    parts = (SOURCE.read_bytes(), " ".join(FLAGS).encode(), version, "".join(features).encode())
+    return hashlib.sha256(b"\0".join(parts)).hexdigest()[:16]
 
 
 def _wrapped(function: Any) -> Update:
