@@ -12,6 +12,7 @@ STAGES = {
     "audit": 1,
     "llc": 2,
     "calibration": 1,
+    "sweep": 1,
     "compress": 1,
     "gather": 1,
     "figures": 1,
