@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 SNAKEMAKE := $(BIN)/python -P scripts/smdl/warm.py $(BIN)/snakemake --profile profiles/local
 
-.PHONY: mini hinton theory plan mini-slurm slurm-doctor test check clean
+.PHONY: mini calibration hinton theory plan mini-slurm slurm-doctor test check clean
 
 $(VENV)/installed: requirements.lock
 	$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or newer is needed; this is " + sys.version) if sys.version_info < (3, 11) else None'
@@ -26,6 +26,11 @@ hinton: $(VENV)/installed
 theory: $(VENV)/installed
 	$(SNAKEMAKE) --configfile config.mini.yaml --quiet host reason -- theory
 	@cat results/theory/tables/theory.csv
+
+# The sampler against known answers, into results/calibration.
+calibration: $(VENV)/installed
+	$(SNAKEMAKE) --configfile config.mini.yaml --quiet rules host -- calibration
+	@cat results/calibration/tables/calibration_summary.csv
 
 # The mini study again, on a SLURM cluster that is made for it on this machine: the tables must be the same.
 mini-slurm: mini

@@ -127,6 +127,12 @@ def sampler_settings(model):
     return {name: own[name] for name in (*names, "sequences_at_once") if name in own}
 
 
+def calibration_settings(family):
+    """What decides the numbers of a family of the calibration."""
+    common = {"chains": config["calibration"]["chains"], "gates": config["llc"]["gates"]}
+    return {**config["calibration"]["families"][family], **common}
+
+
 def chains_of_block(wildcards):
     """The numbers of the chains that one job samples."""
     size = config["llc"]["chains_per_job"]

@@ -30,6 +30,7 @@ rule llc_chains:
                 "chains": chains_of_block(wc),
                 "control": config["llc"]["control"],
                 "dtype": MODELS[wc.model]["dtype"],
+                "memory": config["llc"]["memory"],
             }
         ),
     script:

@@ -5,7 +5,7 @@ from smdl.job import job
 with job(snakemake) as this:
     from smdl.corpus import load_split, read_splits
     from smdl.llc.chains import block, sample
-    from smdl.llc.sampler import SamplerSettings
+    from smdl.llc.sampler import Memory, SamplerSettings
     from smdl.llc.state import StateStore
     from smdl.models import BlockLoss, load
     from smdl.tables import digest_of, read_table
@@ -13,7 +13,9 @@ with job(snakemake) as this:
 
     splits = read_splits(snakemake.input.splits)
     model = load(snakemake.params.folder, this.settings["dtype"])
-    loss = BlockLoss(model, load_split(snakemake.input.blocks, splits, "sampling"))
+    kept = dict(this.settings["memory"])
+    compute = {name: kept.pop(name) for name in ("autocast", "checkpointing")}
+    loss = BlockLoss(model, load_split(snakemake.input.blocks, splits, "sampling"), **compute)
     decisive = (this.settings, this.seed, this.stage_version, weights_digest(read_table(snakemake.input.manifest)))
     store = StateStore(snakemake.params.state, digest_of(*decisive, splits[0].sha256), snakemake.params.save_every)
     draws = sample(
@@ -23,6 +25,7 @@ with job(snakemake) as this:
         block(this.settings["chains"], this.settings["control"]),
         this.seed,
         store,
+        Memory(**kept),
     )
     draws = draws.assign(model=snakemake.wildcards.model, step=int(snakemake.wildcards.step))
     this.write(snakemake.output.draws, DRAWS, draws)

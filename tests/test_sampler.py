@@ -5,6 +5,7 @@ import pytest
 import torch
 
 from smdl.errors import StudyError
+from smdl.llc.noise import normals
 from smdl.llc.sampler import SamplerSettings, Walker, minibatch
 
 
@@ -69,9 +70,7 @@ def test_the_update_follows_the_formula():
     walker.anchor.fill_(0.5)
     w, v = 1.0, 0.0
     for step, seen in zip(range(3), walker.walk(seed=7, chain=2, n_beta=30.0), strict=False):
-        from smdl.llc.sampler import noise_generator
-
-        noise = torch.randn(1, generator=noise_generator(7, 2, step, torch.device("cpu"))).item()
+        noise = normals(seed=7, chain=2, step=step, offset=0, count=1, device=torch.device("cpu")).item()
         g = 3.0 * w
         v = s.alpha * v + (1 - s.alpha) * g * g
         preconditioner = 1 / (np.sqrt(v) + s.eps_rms)
@@ -97,8 +96,8 @@ class Quadratics:
     """Per-sequence losses 1/2 |w - c_i|^2."""
 
     def __init__(self):
-        self.parameters = [torch.nn.Parameter(torch.zeros(3, dtype=torch.float64))]
-        self.centres = torch.from_numpy(np.random.default_rng(0).normal(size=(64, 3)))
+        self.parameters = [torch.nn.Parameter(torch.zeros(3))]
+        self.centres = torch.from_numpy(np.random.default_rng(0).normal(size=(64, 3))).float()
         self.size = 64
 
     def __call__(self, sequences: np.ndarray) -> torch.Tensor:
@@ -112,5 +111,5 @@ def test_a_minibatch_in_parts_moves_as_the_whole(at_once):
         return [(seen.distance, seen.losses.tolist()) for seen in walker.walk(seed=1, chain=0, n_beta=30.0)]
 
     for whole, parts in zip(path(), path(sequences_at_once=at_once), strict=True):
-        assert parts[0] == pytest.approx(whole[0], rel=1e-9)
-        assert parts[1] == pytest.approx(whole[1], rel=1e-9)
+        assert parts[0] == pytest.approx(whole[0], rel=1e-5)
+        assert parts[1] == pytest.approx(whole[1], rel=1e-5)

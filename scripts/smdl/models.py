@@ -69,16 +69,27 @@ def as_tokens(blocks: np.ndarray, model: nn.Module) -> Tensor:
 
 
 class BlockLoss:
-    """The loss of a model over token blocks, as the sampler sees it (smdl.llc.sampler.Loss)."""
+    """The loss of a model over token blocks, as the sampler sees it (smdl.llc.sampler.Loss).
 
-    def __init__(self, model: nn.Module, blocks: np.ndarray):
+    To save memory, ``autocast`` computes in bfloat16, and ``checkpointing`` keeps a layer's input alone for the
+    backward pass, which computes the rest again.
+    """
+
+    def __init__(self, model: nn.Module, blocks: np.ndarray, autocast: bool = False, checkpointing: bool = False):
         self.model = model
+        self.autocast = autocast
+        if checkpointing:
+            # The library checkpoints in training mode only; Pythia has no dropout for that mode to switch on.
+            model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
+            model.train()
         self.blocks = blocks
         self.parameters = list(model.parameters())
         self.size = len(blocks)
 
     def __call__(self, sequences: np.ndarray) -> Tensor:
-        return sequence_losses(self.model, as_tokens(self.blocks[sequences], self.model))
+        tokens = as_tokens(self.blocks[sequences], self.model)
+        with torch.autocast(tokens.device.type, dtype=torch.bfloat16, enabled=self.autocast):
+            return sequence_losses(self.model, tokens)
 
 
 def stored_tensors(folder: str | Path) -> Iterator[tuple[str, Tensor]]:

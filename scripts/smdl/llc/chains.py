@@ -10,7 +10,7 @@ import pandas as pd
 from tqdm import tqdm
 
 from smdl.errors import StudyError
-from smdl.llc.sampler import Loss, SamplerSettings, Walker
+from smdl.llc.sampler import Loss, Memory, SamplerSettings, Walker
 from smdl.llc.state import StateStore
 from smdl.tables.study import CONTROL, POSTERIOR
 
@@ -38,6 +38,7 @@ def sample(
     chains: Sequence[Chain],
     seed: int,
     store: StateStore,
+    memory: Memory | None = None,
 ) -> pd.DataFrame:
     """Sample ``chains`` and return a row a recorded step: kind, chain, draw, loss, baseline, distance.
 
@@ -45,7 +46,7 @@ def sample(
     burn-in. Saves its state when it is due and when the process gets a warning signal, which then ends it with a
     StudyError; a later call with the same store goes on at the step after, and its rows are the same bit for bit.
     """
-    walker = Walker(loss, settings)
+    walker = Walker(loss, settings, memory=memory)
     state = store.load() or {"chain": 0, "step": 0, "rows": []}
     rows: list[list[float]] = state["rows"]
     if state["step"]:

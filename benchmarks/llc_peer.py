@@ -1,0 +1,313 @@
+"""The sampler beside devinterp 2.0.1: time a step, peak memory, error of the estimate, and the path under equal noise.
+
+    python benchmarks/llc_peer.py        writes results/benchmarks/llc_peer.json (some ten minutes on 2 cores)
+
+The peer is installed into an environment of its own (--folder), which reuses this environment's torch and transformers.
+Both run in fresh processes, in turn, on the same two models: one of Pythia-70m's shape with random weights (``large``)
+and one trained on the spot on the King James Bible (``trained``), with the same token blocks, settings and seeds.
+"""
+
+import argparse
+import json
+import os
+import resource
+import subprocess
+import sys
+import sysconfig
+import time
+from pathlib import Path
+
+import numpy as np
+
+ROOT = Path(__file__).resolve().parent.parent
+PEER = "devinterp==2.0.1"
+SETTINGS = {"n_beta": 30.0, "gamma": 300.0, "alpha": 0.99, "eps_rms": 0.1}
+MODELS = {
+    "large": {"architecture": (6, 512, 8, 50304, 128), "training": 0, "batch_size": 8, "lr": 3e-4, "steps": 5},
+    "trained": {"architecture": (4, 64, 4, 256, 64), "training": 400, "batch_size": 16, "lr": 1e-4, "steps": 60},
+}
+SEQUENCES = 512
+PATH_STEPS = 5
+RATIOS = ("step_over_floor", "step_vs_peer", "memory_vs_peer", "se_vs_peer", "path_max_difference")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--folder", type=Path, default=ROOT / ".cache/llc_peer", help="environment and models")
+    parser.add_argument("--output", type=Path, default=ROOT / "results/benchmarks/llc_peer.json")
+    parser.add_argument("--repeats", type=int, default=5, help="runs of each, in turn")
+    parser.add_argument("--seeds", type=int, default=8, help="estimates of each whose spread is the standard error")
+    parser.add_argument("--models", nargs="+", default=list(MODELS), choices=list(MODELS))
+    asked = parser.parse_args()
+    python = install_peer(asked.folder / "environment")
+    result = {"peer": PEER, "settings": SETTINGS, "models": MODELS, "ratios": {}}
+    for name in asked.models:
+        folder = prepare(name, asked.folder / name)
+        result["ratios"][name] = compare(name, folder, python, asked.repeats, asked.seeds)
+        print_ratios(name, result["ratios"][name])
+    sys.path.insert(0, str(ROOT / "scripts"))
+    from smdl.files import replacing
+
+    with replacing(asked.output) as temporary:
+        temporary.write_text(json.dumps(result, indent=2) + "\n")
+
+
+def install_peer(folder: Path) -> Path:
+    """The Python of an environment that holds the peer and sees this environment's packages; made where it is not."""
+    python = folder / "bin/python"
+    if not (folder / "installed").exists():
+        subprocess.run([sys.executable, "-m", "venv", folder], check=True)
+        own = Path(sysconfig.get_path("purelib", vars={"base": str(folder), "platbase": str(folder)}))
+        (own / "smdl_environment.pth").write_text(sysconfig.get_path("purelib") + "\n")
+        pip = [python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
+        subprocess.run([*pip, "-c", ROOT / "requirements.lock", PEER], check=True)
+        (folder / "installed").touch()
+    return python
+
+
+def prepare(name: str, folder: Path) -> Path:
+    """A folder with the model and its token blocks; made where it is not there."""
+    if (folder / "blocks.npy").exists():
+        return folder
+    sys.path.insert(0, str(ROOT / "scripts"))
+    from smdl.corpus import cut, read_tokens
+    from smdl.training import Architecture, TrainingSettings, new_model, train
+
+    architecture = Architecture(*MODELS[name]["architecture"])
+    model = new_model(architecture, seed=0)
+    steps = MODELS[name]["training"]
+    if steps:
+        tokens, vocabulary = read_tokens({"source": "package", "name": "kjv", "tokenizer": "bytes"})
+        counts = {"sampling": SEQUENCES, "evaluation": 64, "calibration": 64}
+        blocks, splits = cut(tokens, vocabulary, architecture.context, counts, 0)
+        training = TrainingSettings(steps, 32, 2e-3, 50, 0.01)
+        for _ in train(model, blocks[splits[-1].first :], training, [steps], 0, folder):
+            pass
+        blocks = blocks[:SEQUENCES]
+    else:
+        blocks = np.random.default_rng(0).integers(0, architecture.vocabulary, (SEQUENCES, architecture.context))
+    model.save_pretrained(folder)
+    np.save(folder / "blocks.npy", blocks.astype(np.int64))
+    return folder
+
+
+def compare(name: str, folder: Path, python: Path, repeats: int, seeds: int) -> dict[str, dict[str, float]]:
+    """Min, median and max over the repeats of each ratio; below one (above, for step_vs_peer) is in our favour."""
+    ours, peer, floor = [], [], []
+    for repeat in range(repeats):
+        ours.append(run(sys.executable, "ours", name, folder, repeat))
+        floor.append(run(sys.executable, "floor", name, folder, repeat))
+        peer.append(run(python, "peer", name, folder, repeat))
+    found = {
+        "step_over_floor": [a["step"] / b["step"] for a, b in zip(ours, floor, strict=True)],
+        "step_vs_peer": [b["step"] / a["step"] for a, b in zip(ours, peer, strict=True)],
+        "memory_vs_peer": [a["memory"] / b["memory"] for a, b in zip(ours, peer, strict=True)],
+        "path_max_difference": paths(name, folder, python),
+    }
+    if name == "trained":
+        found |= errors(name, folder, python, seeds, np.median(found["step_vs_peer"]))
+    return {key: {"min": min(v), "median": float(np.median(v)), "max": max(v)} for key, v in found.items()}
+
+
+def paths(name: str, folder: Path, python: Path) -> list[float]:
+    """Largest difference of a weight after each of a few steps under equal noise and equal minibatches."""
+    run(sys.executable, "path_ours", name, folder, 0)
+    run(python, "path_peer", name, folder, 0)
+    ours, peer = (np.load(folder / f"path_{which}.npy", mmap_mode="r") for which in ("ours", "peer"))
+    return [float(np.abs(a - b).max()) for a, b in zip(ours, peer, strict=True)]
+
+
+def errors(name: str, folder: Path, python: Path, seeds: int, speed: float) -> dict[str, list[float]]:
+    """Ratios of the estimate's standard error over seeds, at equal steps and in equal time, leaving out a seed in turn.
+
+    Equal time gives us ``speed`` times the peer's steps. ``steps_vs_peer`` are the peer's steps over ours for an equal
+    standard error.
+    """
+    estimates = {
+        which: np.array([run(executable, which, name, folder, seed)["llc"] for seed in range(100, 100 + seeds)])
+        for which, executable in (("ours", sys.executable), ("peer", python))
+    }
+    kept = [np.delete(np.arange(seeds), out) for out in range(seeds)]
+    equal_steps = [float(estimates["ours"][k].std(ddof=1) / estimates["peer"][k].std(ddof=1)) for k in kept]
+    return {
+        "se_vs_peer_equal_steps": equal_steps,
+        "se_vs_peer": [ratio / float(np.sqrt(speed)) for ratio in equal_steps],
+        "steps_vs_peer": [1 / ratio**2 for ratio in equal_steps],
+    }
+
+
+def print_ratios(name: str, ratios: dict[str, dict[str, float]]) -> None:
+    for key, values in ratios.items():
+        print(
+            f"{name:8s} {key:24s} {values['median']:10.3g}   ({values['min']:.3g} to {values['max']:.3g})", flush=True
+        )
+
+
+def run(executable: str | Path, which: str, name: str, folder: Path, seed: int) -> dict[str, float]:
+    """Run this file as a worker in a fresh process; the last line of its output is its result."""
+    command = [executable, __file__, "--worker", which, name, folder, str(seed)]
+    done = subprocess.run(
+        list(map(str, command)), capture_output=True, text=True, env={**os.environ, "TQDM_DISABLE": "1"}
+    )
+    if done.returncode:
+        sys.exit(f"{which} failed on {name}:\n{done.stderr[-2000:]}")
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def worker(which: str, name: str, folder: str, seed: str) -> None:
+    model, blocks = load(folder)
+    work = {"ours": ours, "floor": floor, "peer": peer, "path_ours": path_ours, "path_peer": path_peer}[which]
+    found = work(model, blocks, MODELS[name], int(seed), Path(folder))
+    print(json.dumps({**found, "memory": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024}))
+
+
+def load(folder: str):
+    from transformers import AutoModelForCausalLM
+
+    return AutoModelForCausalLM.from_pretrained(folder, dtype="float32"), np.load(Path(folder) / "blocks.npy")
+
+
+def our_loss(model, blocks: np.ndarray):
+    sys.path.insert(0, str(ROOT / "scripts"))
+    from smdl.models import BlockLoss
+
+    return BlockLoss(model, blocks)
+
+
+def our_settings(model: dict, steps: int):
+    from smdl.llc.sampler import SamplerSettings
+
+    return SamplerSettings(
+        **SETTINGS, lr=model["lr"], batch_size=model["batch_size"], burn_in=0, draws=steps, steps_between_draws=1
+    )
+
+
+def ours(model, blocks, about, seed, folder) -> dict[str, float]:
+    loss = our_loss(model, blocks)
+    from smdl.llc.sampler import Walker
+    from smdl.models import block_losses
+
+    baseline = block_losses(model, blocks, about["batch_size"])
+    walker = Walker(loss, our_settings(about, about["steps"]))
+    times, excess, last = [], [], time.perf_counter()
+    for seen in walker.walk(seed, 0, SETTINGS["n_beta"]):
+        times.append(time.perf_counter() - last)
+        excess.append(float(seen.losses.mean()) - baseline[seen.sequences].mean())
+        last = time.perf_counter()
+    return {"step": float(np.median(times[1:])), "llc": SETTINGS["n_beta"] * float(np.mean(excess))}
+
+
+def floor(model, blocks, about, seed, folder) -> dict[str, float]:
+    loss = our_loss(model, blocks)
+    times = []
+    for step in range(about["steps"]):
+        sequences = np.random.default_rng([seed, step]).choice(len(blocks), about["batch_size"], replace=False)
+        start = time.perf_counter()
+        for parameter in loss.parameters:
+            parameter.grad = None
+        loss(sequences).mean().backward()
+        times.append(time.perf_counter() - start)
+    return {"step": float(np.median(times[1:]))}
+
+
+def peer(model, blocks, about, seed, folder) -> dict[str, float]:
+    """The peer through its own entry point, its steps told apart by the calls of its optimiser."""
+    import shutil
+    import tempfile
+
+    from datasets import Dataset
+    from devinterp.optim import SGMCMC
+    from devinterp.slt.llc import compute_llc
+    from devinterp.slt.sampling import sample
+
+    ends, step = [], SGMCMC.step
+
+    def timed(self, *arguments, **named):
+        found = step(self, *arguments, **named)
+        ends.append(time.perf_counter())
+        return found
+
+    SGMCMC.step = timed
+    dataset = Dataset.from_dict({"input_ids": blocks.tolist()}).with_format("torch")
+    output = Path(tempfile.mkdtemp())
+    try:
+        samples = sample(
+            model,
+            dataset,
+            {},
+            lr=about["lr"],
+            n_beta=SETTINGS["n_beta"],
+            localization=SETTINGS["gamma"],
+            num_chains=1,
+            num_draws=about["steps"],
+            batch_size=about["batch_size"],
+            num_init_loss_batches=min(32, len(blocks) // about["batch_size"]) if about["training"] else 1,
+            init_seed=seed,
+            sampling_method="rmsprop_sgld",
+            rmsprop_eps=SETTINGS["eps_rms"],
+            rmsprop_alpha=SETTINGS["alpha"],
+            output_path=output / "samples.zarr",
+        )
+        llc = float(compute_llc(samples).llc_mean)
+    finally:
+        shutil.rmtree(output)
+    return {"step": float(np.median(np.diff(ends))), "llc": llc}
+
+
+def path_ours(model, blocks, about, seed, folder) -> dict[str, float]:
+    loss = our_loss(model, blocks)
+    from smdl.llc.sampler import Walker
+
+    walker = Walker(loss, our_settings(about, PATH_STEPS))
+    np.save(
+        folder / "path_ours.npy",
+        np.stack([walker.weights.numpy().copy() for _ in walker.walk(0, 0, SETTINGS["n_beta"])]),
+    )
+    return {}
+
+
+def path_peer(model, blocks, about, seed, folder) -> dict[str, float]:
+    """The peer's optimiser given our minibatches and, in the place of torch.normal, our noise."""
+    import devinterp.optim.sgmcmc as peer_code
+    import torch
+    from devinterp.optim import SGMCMC
+    from devinterp.slt.lm_loss import compute_per_token_loss
+
+    sys.path.insert(0, str(ROOT / "scripts"))
+    from smdl.llc.noise import GROUP, normals
+    from smdl.llc.sampler import minibatch
+
+    parameters = list(model.parameters())
+    settings = {"lr": about["lr"], "nbeta": SETTINGS["n_beta"], "localization": SETTINGS["gamma"]}
+    optimizer = SGMCMC.rmsprop_sgld(parameters, **settings, alpha=SETTINGS["alpha"], eps=SETTINGS["eps_rms"])
+    now = {"step": 0, "place": 0}
+
+    class Torch:
+        """torch with our noise for its own."""
+
+        def __getattr__(self, name):
+            return getattr(torch, name)
+
+        def normal(self, mean, std, size, device, generator):
+            noise = normals(0, 0, now["step"], now["place"], size.numel(), device).view(size)
+            now["place"] += -(-size.numel() // GROUP) * GROUP
+            return noise
+
+    peer_code.torch = Torch()
+    path = []
+    for step in range(PATH_STEPS):
+        now.update(step=step, place=0)
+        sequences = minibatch(0, 0, step, len(blocks), about["batch_size"])
+        optimizer.zero_grad()
+        compute_per_token_loss(model, torch.from_numpy(blocks[sequences])).mean().backward()
+        optimizer.step()
+        path.append(torch.cat([p.detach().flatten() for p in parameters]).numpy())
+    np.save(folder / "path_peer.npy", np.stack(path))
+    return {}
+
+
+if __name__ == "__main__":
+    if sys.argv[1:2] == ["--worker"]:
+        worker(*sys.argv[2:])
+    else:
+        main()

@@ -1,0 +1,19 @@
+"""Rule calibrate: sample a share of a family's models of known learning coefficient."""
+
+from smdl.job import job
+
+with job(snakemake) as this:
+    import torch
+
+    from smdl.calibration.cases import cases
+    from smdl.calibration.measure import measure
+    from smdl.llc.estimate import Gates
+    from smdl.llc.sampler import SamplerSettings
+    from smdl.tables.calibration import CALIBRATION
+
+    torch.set_num_threads(snakemake.threads)
+    family, share = snakemake.wildcards.family, int(snakemake.wildcards.share)
+    own = cases(family, this.settings["cases"], this.seed)[share :: this.settings["shares"]]
+    sampler, gates = SamplerSettings(**this.settings["sampler"]), Gates(**this.settings["gates"])
+    rows = measure(family, own, sampler, this.settings["chains"], this.seed, gates)
+    this.write(snakemake.output.table, CALIBRATION, list(rows))

@@ -1,0 +1,1 @@
+"""Losses whose learning coefficient is known in closed form, and what the sampler makes of them."""

@@ -1,0 +1,89 @@
+"""The sampler's update compiled from psgld.c where a C compiler is there; without one the plain form is used."""
+
+import ctypes
+import functools
+import hashlib
+import os
+import shutil
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from torch import Tensor
+
+from smdl.files import replacing
+
+SOURCE = Path(__file__).with_name("psgld.c")
+FLAGS = ("-O3", "-march=native", "-fopenmp-simd", "-fno-math-errno", "-fno-trapping-math", "-shared", "-fPIC")
+
+
+class Noise(NamedTuple):
+    """Which noise an update takes: the place of its first element in the streams of a step, one stream a chain."""
+
+    seed: int
+    chains: np.ndarray
+    step: int
+    offset: int
+
+
+Update = Callable[[Tensor, Tensor, Tensor, Tensor, Noise, np.ndarray], np.ndarray]
+"""Weights, gradient, anchor, second moment (chains, n), noise, settings -> squared distances; see sampler.plain."""
+
+
+@functools.cache
+def compiled() -> Update | None:
+    """The compiled update; None where there is no compiler that makes it.
+
+    It is kept in the user's cache under a name that stands for source, compiler and processor, so that a home shared
+    by unlike machines serves each of them its own.
+    """
+    compiler = os.environ.get("CC") or shutil.which("cc") or shutil.which("gcc") or shutil.which("clang")
+    if compiler is None:
+        return None
+    library = _cache() / f"psgld-{_digest(compiler)}.so"
+    try:
+        if not library.exists():
+            with replacing(library) as temporary:
+                command = [compiler, *FLAGS, "-o", temporary, SOURCE, "-lm"]
+                subprocess.run(command, check=True, capture_output=True)
+        return _wrapped(ctypes.CDLL(str(library)).update)
+    except (OSError, subprocess.SubprocessError):
+        return None
+
+
+def _cache() -> Path:
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "smdl"
+
+
+def _digest(compiler: str) -> str:
+    cpu = Path("/proc/cpuinfo")
+    features = (
+        sorted({line for line in cpu.read_text().splitlines() if line.startswith("flags")}) if cpu.exists() else []
+    )
+    version = subprocess.run([compiler, "--version"], capture_output=True).stdout
+    parts = (SOURCE.read_bytes(), " ".join(FLAGS).encode(), version, "".join(features).encode())
+    return hashlib.sha256(b"\0".join(parts)).hexdigest()[:16]
+
+
+def _wrapped(function: Any) -> Update:
+    pointer, long = ctypes.c_void_p, ctypes.c_int64
+    place = (ctypes.c_uint64, ctypes.c_uint32, pointer, ctypes.c_uint64)
+    function.argtypes = [*[pointer] * 4, *[long] * 4, *place, pointer, pointer]
+    function.restype = None
+
+    def update(
+        weights: Tensor, gradient: Tensor, anchor: Tensor, second_moment: Tensor, noise: Noise, settings: np.ndarray
+    ) -> np.ndarray:
+        rows, length = weights.shape
+        squared = np.zeros(rows)
+        function(
+            *(tensor.data_ptr() for tensor in (weights, gradient, anchor, second_moment)),
+            *(rows, weights.stride(0), gradient.stride(0), length),
+            *(noise.offset, noise.step, noise.chains.ctypes.data, noise.seed),
+            *(settings.ctypes.data, squared.ctypes.data),
+        )
+        return squared
+
+    return update

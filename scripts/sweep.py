@@ -1,0 +1,26 @@
+"""Rule sweep_tables: all settings, their heat maps, and the block that the sweep recommends."""
+
+from smdl.job import job
+
+with job(snakemake) as this:
+    from pathlib import Path
+
+    from smdl.figures.style import save
+    from smdl.figures.sweep import draw
+    from smdl.files import replacing
+    from smdl.llc.sweep import block, summarise
+    from smdl.tables import read_table, read_tables
+    from smdl.tables.sweep import SWEEP, SWEEP_SETTINGS
+
+    rows = read_tables(snakemake.input.sweeps)
+    checkpoints = read_table(snakemake.input.checkpoints).set_index(["model", "step"])
+    critical = read_table(snakemake.input.critical)
+    for name, value in this.settings["headline"].items():
+        critical = critical[critical[name] == value]
+    settings = summarise(rows, checkpoints["sampling_loss"], critical.set_index(["model", "step"])["level"])
+    this.write_with_csv(snakemake.output.table, snakemake.output.csv, SWEEP, rows)
+    this.write_with_csv(snakemake.output.settings, snakemake.output.settings_csv, SWEEP_SETTINGS, settings)
+    for path in snakemake.output.figures:
+        save(draw(settings, Path(path).stem), path)
+    with replacing(snakemake.output.block) as temporary:
+        temporary.write_text(block(settings))

@@ -1,0 +1,109 @@
+"""The sampler's modes, which must agree (compiled or plain, alone or stacked, whole or in parts), and its noise."""
+
+import numpy as np
+import pytest
+import torch
+from scipy import stats
+
+from smdl.llc.kernel import compiled
+from smdl.llc.noise import GROUP, normals, philox
+from smdl.llc.sampler import Memory, SamplerSettings, Walker
+
+CPU = torch.device("cpu")
+SETTINGS = SamplerSettings(
+    lr=1e-3, n_beta=50.0, gamma=20.0, alpha=0.9, eps_rms=0.1, batch_size=8, burn_in=0, draws=25, steps_between_draws=1
+)
+COMPILE = [False, pytest.param(True, marks=pytest.mark.skipif(compiled() is None, reason="no compiler"))]
+
+
+class Regression:
+    """A small network on fixed data: two parameters whose sizes are no multiples of the noise's group."""
+
+    size = 40
+
+    def __init__(self, chains: int | None = None):
+        random = np.random.default_rng(3)
+        lead = () if chains is None else (chains,)
+
+        def make(*shape: int) -> torch.Tensor:
+            return torch.tensor(np.broadcast_to(random.normal(size=shape), lead + shape), dtype=torch.float32)
+
+        self.parameters = [make(13, 7).requires_grad_(), make(1, 13).requires_grad_()]
+        self.inputs = torch.tensor(random.normal(size=(self.size, 7)), dtype=torch.float32)
+        self.targets = torch.tensor(random.normal(size=self.size), dtype=torch.float32)
+
+    def __call__(self, sequences: np.ndarray) -> torch.Tensor:
+        hidden = torch.tanh(self.inputs[sequences] @ self.parameters[0].mT)
+        return ((hidden @ self.parameters[1].mT)[..., 0] - self.targets[sequences]) ** 2
+
+
+def walk(walker: Walker, steps: int, chain: int = 2) -> torch.Tensor:
+    losses = [seen.losses for seen, _ in zip(walker.walk(7, chain, walker.settings.n_beta), range(steps), strict=False)]
+    return torch.stack(losses)
+
+
+def test_philox_gives_the_published_numbers():
+    # Random123, kat_vectors: philox4x32 10, counter and key of zeros, and of ones.
+    zeros = philox(np.zeros(1, np.uint64), 0, 0, 0)
+    assert [hex(int(word)) for word in zeros[:, 0]] == ["0x6627e8d5", "0xe169c58d", "0xbc57ac4c", "0x9b00dbd8"]
+    ones = philox(np.array([2**64 - 1], np.uint64), 2**32 - 1, 2**32 - 1, 2**64 - 1)
+    assert [hex(int(word)) for word in ones[:, 0]] == ["0x408f276d", "0x41c83b0e", "0xa20bc7c6", "0x6d5451fd"]
+
+
+def test_noise_is_standard_normal_and_independent_of_how_it_is_cut():
+    whole = normals(1, 2, 3, 0, 200_000, CPU)
+    assert stats.kstest(whole.numpy(), "norm").pvalue > 1e-3
+    assert abs(np.corrcoef(whole[:-1], whole[1:])[0, 1]) < 0.01
+    torch.testing.assert_close(normals(1, 2, 3, 5 * GROUP, 100, CPU), whole[5 * GROUP :][:100], rtol=0, atol=0)
+    for other in ((0, 2, 3), (1, 1, 3), (1, 2, 4)):
+        assert abs(np.corrcoef(whole, normals(*other, 0, 200_000, CPU))[0, 1]) < 0.01
+
+
+@pytest.mark.skipif(compiled() is None, reason="no compiler")
+def test_compiled_and_plain_update_walk_the_same_path():
+    ours, plain = Walker(Regression(), SETTINGS), Walker(Regression(), SETTINGS, compile=False)
+    torch.testing.assert_close(walk(ours, 20), walk(plain, 20), rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(ours.weights, plain.weights, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("compile", COMPILE)
+def test_a_chain_taken_up_midway_repeats_itself_bit_for_bit(compile):
+    walker = Walker(Regression(), SETTINGS, compile=compile)
+    first = walk(walker, 10)
+    weights, second_moment = walker.weights.clone(), walker.second_moment.clone()
+    rest = [seen.losses for seen in walker.walk(7, 2, 50.0, start=10)]
+    again = Walker(Regression(), SETTINGS, compile=compile)
+    again.weights.copy_(weights)
+    again.second_moment.copy_(second_moment)
+    assert all(torch.equal(a, b.losses) for a, b in zip(rest, again.walk(7, 2, 50.0, start=10), strict=True))
+    again.reset()
+    assert torch.equal(walk(again, 10), first)
+
+
+@pytest.mark.parametrize("compile", COMPILE)
+def test_stacked_chains_walk_the_paths_they_walk_alone(compile):
+    stack = Walker(Regression(chains=3), SETTINGS, chains=3, compile=compile)
+    stacked = list(stack.walk_stack(7, [4, 0, 2], 50.0))
+    alone = Walker(Regression(), SETTINGS, compile=compile)
+    for row, chain in enumerate([4, 0, 2]):
+        alone.reset()
+        for together, single in zip(stacked, alone.walk(7, chain, 50.0), strict=True):
+            assert np.array_equal(together.sequences[row], single.sequences)
+            torch.testing.assert_close(together.losses[row], single.losses, rtol=1e-3, atol=1e-4)
+            assert together.distances[row] == pytest.approx(single.distance, rel=1e-3, abs=1e-6)
+
+
+def test_bfloat16_vectors_stay_near_the_exact_path():
+    exact = Walker(Regression(), SETTINGS)
+    rough = Walker(Regression(), SETTINGS, memory=Memory("bfloat16", "bfloat16"))
+    assert rough.second_moment.dtype == rough.anchor.dtype == torch.bfloat16
+    difference = (walk(exact, 15) - walk(rough, 15)).abs().mean()
+    assert 0 < difference < 0.05 * walk(exact, 15).std()
+
+
+def test_distance_is_that_of_the_weights_before_the_move():
+    walker = Walker(Regression(), SETTINGS)
+    expected = 0.0
+    for seen in walker.walk(7, 2, 50.0):
+        assert seen.distance == pytest.approx(expected, rel=1e-4)
+        expected = float((walker.weights - walker.anchor).norm())
