@@ -16,8 +16,8 @@ CHAINS = tuple(f"neox/step40/block{block}" for block in range(8))
 CANCELLED, TIME, MEMORY, SLURMD, NODE, REQUEUED, PREEMPTED, LATE = CHAINS
 PARTITIONS = {NODE: "frail", REQUEUED: "requeued", PREEMPTED: "cancelled"}
 TABLES = [f"results/small/tables/{name}.csv" for name in ("checkpoints", "llc", "curves", "critical", "regressions")]
-# A chain as the profile's expressions see it.
-THIS = "f'{wildcards.model}/step{wildcards.step}/block{wildcards.block}'"
+# A chain as the profile's expressions see it; Snakemake takes no braces in those of times and sizes.
+THIS = "'/'.join([wildcards.model, 'step' + wildcards.step, 'block' + wildcards.block])"
 SECONDS = 560
 
 

@@ -28,14 +28,11 @@ class Study:
         self.folder = folder
         self.config = config
         self.cluster = cluster
+        self.results = folder / "results" / yaml.safe_load(config.read_text())["study"]
         folder.mkdir(parents=True)
         if like is not None:
             for name in ("corpus", "trained", "reference"):
                 shutil.copytree(like.results / name, self.results / name, copy_function=shutil.copy2)
-
-    @property
-    def results(self) -> Path:
-        return self.folder / "results" / yaml.safe_load(self.config.read_text())["study"]
 
     def draws(self, chain: str) -> Path:
         return self.results / f"draws/{chain}.parquet"
