@@ -123,7 +123,7 @@ def run(folder: Path, config: dict, hub: Hub, *arguments: str, warm: bool = Fals
     (folder / "guard").mkdir(exist_ok=True)
     (folder / "guard/sitecustomize.py").write_text(NO_NETWORK)
     command = [*(WARM if warm else []), SNAKEMAKE, "--snakefile", str(ROOT / "Snakefile"), "--directory", str(folder)]
-    command += ["--profile", str(ROOT / "profiles/local"), "--configfile", str(folder / "config.yaml"), *arguments]
+    command += [*arguments, "--profile", str(ROOT / "profiles/local"), "--configfile", str(folder / "config.yaml")]
     environment = {
         **os.environ,
         "HF_ENDPOINT": hub.endpoint,

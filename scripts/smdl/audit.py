@@ -127,7 +127,10 @@ def audit(manifest: pd.DataFrame, losses: pd.DataFrame, screening: pd.DataFrame,
     flags = np.column_stack([~rows["finite"], rows["wrong_tensors"] > 0, rows["wrong"], keys.isin(stray)])
     rows["reason"] = ["; ".join(np.array(REASONS)[row]) for row in flags.astype(bool)]
     rows["excluded"] = flags.any(axis=1)
-    return rows.drop(columns="wrong").sort_values(CHECKPOINT, ignore_index=True)
+    models = list(dict.fromkeys([*screening["model"], *manifest["model"]]))
+    return rows.drop(columns="wrong").sort_values(
+        CHECKPOINT, key=lambda column: column.map(models.index) if column.name == "model" else column, ignore_index=True
+    )
 
 
 def stop(findings: pd.DataFrame) -> None:

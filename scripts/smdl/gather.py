@@ -63,8 +63,10 @@ def llc(
 
 
 def _with_exclusions(rows: pd.DataFrame, audit: pd.DataFrame) -> pd.DataFrame:
-    excluded = audit.loc[audit["excluded"], [*CHECKPOINT, "reason"]].rename(columns={"reason": "finding"})
-    rows = rows.merge(excluded, on=CHECKPOINT, how="outer")
-    rows["status"] = rows["status"].where(rows["finding"].isna(), "excluded")
-    rows["reason"] = rows["finding"].fillna(rows["reason"])
-    return rows.drop(columns="finding").fillna({"chains": 0, "draws": 0, "burn_in": 0})
+    """The rows in the audit's order, with the status of excluded checkpoints, those without draws among them."""
+    rows = audit[[*CHECKPOINT, "excluded", "reason"]].rename(columns={"reason": "finding"}).merge(
+        rows, on=CHECKPOINT, how="left"
+    )  # fmt: skip
+    rows["status"] = rows["status"].mask(rows["excluded"], "excluded")
+    rows["reason"] = rows["reason"].mask(rows["excluded"], rows["finding"])
+    return rows.drop(columns=["excluded", "finding"]).fillna({"chains": 0, "draws": 0, "burn_in": 0})

@@ -18,21 +18,27 @@ FINAL = "main"
 def listing(models: dict[str, dict[str, Any]]) -> pd.DataFrame:
     """The rows of the table ``listing``; ``models`` gives repo, revision (a pattern) and steps of each by name.
 
-    Raises StudyError with a line for every checkpoint that cannot be had.
+    The final weights stand under the last step that has a branch, or under the one after it where the study has that
+    step and it differs. Raises StudyError with a line for every checkpoint that cannot be had.
     """
     rows, problems = [], []
     for name, model in models.items():
-        branches = hub.branches(model["repo"])
-        final = max(_steps_of(model["revision"], branches), default=max(model["steps"]) + 1)
-        for step in dict.fromkeys([*model["steps"], final]):
-            wanted = step in model["steps"]
+        repo, branches = model["repo"], hub.branches(model["repo"])
+        listed: dict[int, list[dict[str, Any]]] = {}
+        for step in model["steps"]:
             try:
-                branch = branch_of(model["repo"], model["revision"], step, branches) if wanted else FINAL
-                rows += [
-                    {"model": name, "step": step, "wanted": wanted, **row} for row in _files(model["repo"], branch)
-                ]
+                listed[step] = _files(repo, branch_of(repo, model["revision"], step, branches))
             except StudyError as problem:
                 problems.append(str(problem))
+        last = max([*_steps_of(model["revision"], branches), *model["steps"]])
+        final = _files(repo, FINAL)
+        if _digests(final) != _digests(listed.get(last, [])):
+            listed[last + 1 if last in model["steps"] else last] = final
+        rows += [
+            {"model": name, "step": step, "wanted": step in model["steps"], **file}
+            for step, files in listed.items()
+            for file in files
+        ]
     if problems:
         raise StudyError("\n  ".join(problems))
     return pd.DataFrame(rows)
@@ -53,6 +59,10 @@ def branch_of(repo: str, pattern: str, step: int, branches: list[str]) -> str:
 def _steps_of(pattern: str, branches: list[str]) -> list[int]:
     expression = re.escape(pattern).replace(r"\{step\}", r"(\d+)").replace(r"\*", ".*")
     return [int(match[1]) for branch in branches if (match := re.fullmatch(expression, branch))]
+
+
+def _digests(files: list[dict[str, Any]]) -> set[str]:
+    return {file["sha256"] for file in files if file["weights"]}
 
 
 def _files(repo: str, branch: str) -> list[dict[str, Any]]:
