@@ -4,12 +4,13 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 import numpy as np
+import torch
 from tqdm import tqdm
 
 from smdl.calibration.cases import Case
 from smdl.llc.diagnostics import diagnose
 from smdl.llc.estimate import Gates, judge
-from smdl.llc.sampler import SamplerSettings, Walker
+from smdl.llc.sampler import Memory, SamplerSettings, Walker
 
 
 def measure(
@@ -36,11 +37,19 @@ def measure(
         }
 
 
-def excess_losses(case: Case, settings: SamplerSettings, chains: int, seed: int) -> np.ndarray:
-    """Losses of the draws after burn-in of a stack of chains, shape (chains, draws); the loss at w* is zero."""
-    walker = Walker(case.build(chains), settings, chains)
+def excess_losses(
+    case: Case, settings: SamplerSettings, chains: int, seed: int, memory: Memory | None = None, dtype: str = "float32"
+) -> np.ndarray:
+    """Losses of the draws after burn-in of a stack of chains, shape (chains, draws); the loss at w* is zero.
+
+    ``dtype`` is that of the weights.
+    """
+    loss = case.build(chains)
+    for parameter in loss.parameters:
+        parameter.data = parameter.data.to(getattr(torch, dtype))
+    walker = Walker(loss, settings, chains, memory)
     draws = [
-        seen.losses.mean(dim=1).numpy()
+        seen.losses.float().mean(dim=1).numpy()
         for seen in walker.walk_stack(seed, range(chains), settings.n_beta)
         if seen.step >= settings.burn_in and (seen.step - settings.burn_in) % settings.steps_between_draws == 0
     ]

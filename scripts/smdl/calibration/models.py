@@ -56,7 +56,7 @@ class DeepLinear:
 
     def _forward(self, x: Tensor, weights: Sequence[Tensor]) -> Tensor:
         for weight, scale in zip(weights, self.scales, strict=True):
-            x = x @ weight.mT * scale
+            x = x @ weight.to(x.dtype).mT * scale
         return x
 
 

@@ -1,0 +1,115 @@
+"""Memory of the sampler in each of its modes, bytes a parameter, and what each mode costs in accuracy.
+
+    python benchmarks/llc_memory.py          writes results/benchmarks/llc_memory.json (some five minutes on 2 cores)
+
+Memory: the peak of a fresh process over two steps, less that of one that only imports, at two sizes of a GPT-NeoX
+model with so few tokens that activations do not count; bytes a parameter is the slope between the sizes. Accuracy: the
+learning coefficient of a few linear networks of known answer, at the calibration's settings.
+"""
+
+import argparse
+import json
+import resource
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT / "scripts"))
+
+MODES = {
+    "float32": {},
+    "float32, gradient accumulated": {"sequences_at_once": 1},
+    "anchor bfloat16": {"anchor": "bfloat16"},
+    "anchor and second moment bfloat16": {"anchor": "bfloat16", "second_moment": "bfloat16"},
+    "weights, anchor and second moment bfloat16": {
+        "dtype": "bfloat16",
+        "anchor": "bfloat16",
+        "second_moment": "bfloat16",
+    },
+}
+SIZES = {"small": (8, 512, 8, 4096, 16), "large": (16, 1024, 16, 4096, 16)}
+ACCURACY_CASES = 4
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--output", type=Path, default=ROOT / "results/benchmarks/llc_memory.json")
+    asked = parser.parse_args()
+    result = {"sizes": {size: parameters(size) for size in SIZES}, "modes": {}}
+    for mode, options in MODES.items():
+        bytes_used = {size: run(mode, size) - run("imports", size) for size in SIZES}
+        slope = (bytes_used["large"] - bytes_used["small"]) / (parameters("large") - parameters("small"))
+        result["modes"][mode] = {"peak_bytes": bytes_used, "bytes_a_parameter": slope}
+        if "sequences_at_once" not in options:
+            result["modes"][mode]["ratio_to_truth"] = accuracy(options)
+        print(mode, json.dumps(result["modes"][mode]), flush=True)
+    from smdl.files import replacing
+
+    with replacing(asked.output) as temporary:
+        temporary.write_text(json.dumps(result, indent=2) + "\n")
+
+
+def parameters(size: str) -> int:
+    """Weights of a GPT-NeoX model with untied embeddings."""
+    layers, hidden, _, vocabulary, _ = SIZES[size]
+    return layers * (12 * hidden**2 + 13 * hidden) + 2 * hidden + 2 * vocabulary * hidden
+
+
+def run(mode: str, size: str) -> float:
+    """Peak resident bytes of a fresh process."""
+    command = [sys.executable, __file__, "--worker", mode, size]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    return float(done.stdout.splitlines()[-1])
+
+
+def worker(mode: str, size: str) -> None:
+    import torch
+    from transformers import GPTNeoXForCausalLM  # noqa: F401 - its memory is no model's
+
+    from smdl.llc.sampler import Memory, SamplerSettings, Walker
+    from smdl.models import BlockLoss
+    from smdl.training import Architecture, new_model
+
+    if mode != "imports":
+        options = dict(MODES[mode])
+        torch.set_default_dtype(getattr(torch, options.pop("dtype", "float32")))
+        architecture = Architecture(*SIZES[size])
+        model = new_model(architecture, 0)
+        torch.set_default_dtype(torch.float32)
+        blocks = np.random.default_rng(0).integers(0, architecture.vocabulary, (8, architecture.context))
+        parts = options.pop("sequences_at_once", None)
+        settings = SamplerSettings(1e-5, 30.0, 300.0, 0.99, 0.1, 2, 0, 2, 1, parts)
+        for _ in Walker(BlockLoss(model, blocks), settings, memory=Memory(**options)).walk(0, 0, 30.0):
+            pass
+    print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024)
+
+
+def accuracy(options: dict[str, str]) -> list[float]:
+    """Estimate over truth, case by case; the same seeds in every mode."""
+    import yaml
+
+    from smdl.calibration.cases import cases
+    from smdl.calibration.measure import excess_losses
+    from smdl.config import validated
+    from smdl.llc.sampler import Memory, SamplerSettings
+
+    config = validated(yaml.safe_load((ROOT / "config.mini.yaml").read_text()))
+    family = config["calibration"]["families"]["reduced_rank"]
+    settings = SamplerSettings(**family["sampler"])
+    dtype, kept = options.get("dtype", "float32"), {k: v for k, v in options.items() if k != "dtype"}
+    return [
+        settings.n_beta
+        * excess_losses(case, settings, config["calibration"]["chains"], config["seed"], Memory(**kept), dtype).mean()
+        / float(case.learning_coefficient)
+        for case in cases("reduced_rank", family["cases"], config["seed"])[-ACCURACY_CASES:]
+    ]
+
+
+if __name__ == "__main__":
+    if sys.argv[1:2] == ["--worker"]:
+        worker(*sys.argv[2:])
+    else:
+        main()

@@ -1,0 +1,92 @@
+"""The settings sweep: bound, plateau, recommendation, and what the LLC adds."""
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+import yaml
+
+from smdl.figures.sweep import draw
+from smdl.llc.estimate import Gates
+from smdl.llc.sampler import SamplerSettings
+from smdl.llc.sweep import Sweep, added_r2, block, grid, summarise
+
+GATES = Gates(max_excess=50, max_r_hat=1.5, max_drift=6, max_relative_se=0.3)
+
+
+class Bowl:
+    """1/2 |w|^2 over 50 weights, the same for all of 16 sequences."""
+
+    size = 16
+
+    def __init__(self):
+        self.parameters = [torch.zeros(50, requires_grad=True)]
+
+    def __call__(self, sequences: np.ndarray) -> torch.Tensor:
+        return (0.5 * self.parameters[0].square().sum()).expand(len(sequences))
+
+
+def test_every_setting_has_a_row_and_faults_name_themselves():
+    settings = SamplerSettings(1.0, 1.0, 1.0, 0.99, 1.0, 4, 100, 100, 2)
+    sweep = Sweep(Bowl(), np.zeros(16), settings, chains=3, seed=0)
+    rows = [sweep.row(its, GATES) for its in grid(lr=[1e-3, 1e3], n_beta=[100.0, 1e5], gamma=[1.0])]
+    by = {(row["lr"], row["n_beta"]): row for row in rows}
+    assert by[1e-3, 100.0]["llc"] == pytest.approx(25, rel=0.2)
+    assert by[1e-3, 100.0]["control"] > by[1e-3, 100.0]["llc"]
+    assert by[1e3, 100.0]["status"] == by[1e3, 1e5]["status"] == "unstable"
+    assert "must be below 2" in by[1e3, 100.0]["reason"]
+    assert by[1e-3, 1e5]["status"] == "diverged"
+    again = sweep.row({"lr": 1e-3, "gamma": 1.0, "n_beta": 100.0}, GATES)
+    assert again["llc"] == by[1e-3, 100.0]["llc"]
+
+
+def table() -> pd.DataFrame:
+    """Estimates flat in lr between 1e-5 and 1e-4, doubled at 1e-3; noise falls with n_beta."""
+    rows = []
+    for model in ("a", "b"):
+        for step in range(1, 7):
+            for setting in grid(lr=[1e-5, 1e-4, 1e-3], n_beta=[10.0, 30.0], gamma=[300.0]):
+                llc = 10.0 * step * (2 if setting["lr"] == 1e-3 else 1)
+                bad = model == "b" and setting["lr"] < 1e-3
+                rows.append(
+                    {
+                        "model": model,
+                        "step": step,
+                        **setting,
+                        "llc": llc,
+                        "llc_se": 0.02 * llc * 10 / setting["n_beta"],
+                        "r_hat": 1.0,
+                        "control": 3.0 * step**0.5,
+                        "status": "not mixed" if bad else "ok",
+                        "reason": "",
+                    }
+                )
+    return pd.DataFrame(rows)
+
+
+def test_plateau_and_recommendation():
+    index = pd.MultiIndex.from_product([["a", "b"], range(1, 7)], names=["model", "step"])
+    random = np.random.default_rng(0)
+    loss = pd.Series(random.normal(size=12), index)
+    level = pd.Series([10.0 * step for _ in "ab" for step in range(1, 7)], index)
+    settings = summarise(table(), loss, level)
+    plateau = settings[settings["plateau"]]
+    assert set(plateau["model"]) == {"a"}
+    assert set(plateau["lr"]) == {1e-5}
+    chosen = settings[settings["recommended"]]
+    assert len(chosen) == 1
+    assert chosen.iloc[0]["n_beta"] == 30
+    assert settings.loc[settings["model"] == "a", "added_r2"].min() > 0.99
+    written = yaml.safe_load(block(settings))
+    assert written == {"a": {"llc": {"lr": 1e-5, "n_beta": 30, "gamma": 300}}, "b": {"llc": {}}}
+    assert len(draw(settings, "a").axes) == 4 + 4
+
+
+def test_added_r2_is_what_is_left_beyond_both_rivals():
+    random = np.random.default_rng(1)
+    given = random.normal(size=(40, 2))
+    noise = random.normal(size=(2, 40))
+    y = given @ [2.0, -1.0] + noise[0]
+    assert added_r2(given @ [1.0, 1.0] + 1e-3 * noise[1], y, given) < 0.1
+    assert added_r2(noise[0] + given[:, 0], y, given) == pytest.approx(1)
+    assert np.isnan(added_r2(y[:4], y[:4], given[:4]))
