@@ -161,7 +161,9 @@ def test_search_and_curve_agree_on_a_trained_model(case, name):
     settings_, levels = CASES[name]
     scheme = build(name, settings_)
     levels = levels_of(levels, scheme.axis)
-    seeds, epsilons = ([0, 1] if scheme.random else [0]), [0.03, 0.06, 0.1]
+    seeds = [0, 1] if scheme.random else [0]
+    # Rounding the linear maps alone does not take this model far.
+    epsilons = [0.03, 0.06, 0.1] if name == "round" else [0.1, 0.3, 0.5]
     rows, evaluations = {}, {}
     for mode in ("curve", "search"):
         loss = CompressionLoss(weights, blocks, reference, 16)

@@ -42,11 +42,11 @@ class Sequence:
             yield _joined(item, [second.pop(part, None) for part in stored.parts[view]])
         yield from second.values()
 
-    def _stored(self, weights: Weights, seed: int) -> "Stored":
-        return Stored(weights, list(self.first.compress(weights, self.first_level, seed, None)))
+    def _stored(self, weights: Weights, seed: int) -> "Intermediate":
+        return Intermediate(weights, list(self.first.compress(weights, self.first_level, seed, None)))
 
 
-class Stored(Weights):
+class Intermediate(Weights):
     """The weights as the first scheme stores them, in the place of the originals: factors instead of their product."""
 
     def __init__(self, weights: Weights, first: list[Compressed]):
@@ -56,12 +56,16 @@ class Stored(Weights):
         self.parts: dict[WeightView, list[WeightView]] = {view: [view] for view in weights.views}
         self._whole = weights
         self._calibration, self._batch_size = weights._calibration, weights._batch_size
-        self._originals = {view: weights[view] for view in weights.views}
+        self._tensors: dict[WeightView, Tensor] = {}
         self._cache = {}
         self._right: dict[WeightView, tuple[WeightView, Tensor]] = {}
         for item in first:
             self._replace(item)
         self.views = [part for parts in self.parts.values() for part in parts]
+
+    def __getitem__(self, view: WeightView) -> Tensor:
+        """What the first scheme stores for a view; not to be changed in place."""
+        return self._tensors[view] if view in self._tensors else self._whole[view]
 
     def inputs(self, view: WeightView) -> Tensor | None:
         """E[x x^T] of the original's inputs; for a left factor, whose inputs are B x, it is B E[x x^T] B^T."""
@@ -72,16 +76,15 @@ class Stored(Weights):
 
     def _replace(self, item: Compressed) -> None:
         if item.factors is None:
-            self._originals[item.view] = item.tensor
+            self._tensors[item.view] = item.tensor
             return
-        del self._originals[item.view]
         name = f"{item.view.name}.left"
         left, right = item.factors
         parts = [
             replace(item.view, name=name, module=name, window=left, shape=tuple(left.shape)),
             replace(item.view, name=f"{item.view.name}.right", window=right, shape=tuple(right.shape)),
         ]
-        self._originals |= zip(parts, item.factors, strict=True)
+        self._tensors |= zip(parts, item.factors, strict=True)
         self._right[parts[0]] = item.view, right
         self.parts[item.view] = parts
 
