@@ -9,7 +9,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from smdl.llc.sampler import SamplerSettings, Walker, noise_generator, update
+from smdl.llc.noise import normals
+from smdl.llc.sampler import SamplerSettings, Walker
 from smdl.tables.theory import BITS, CLOUDS, REDUNDANCY, THEORY, VOLUMES
 from smdl.theory import cells, networks, runs
 from smdl.theory.arithmetic import Decoder, Encoder
@@ -200,14 +201,17 @@ def test_walkers_move_as_chains_of_their_own():
     single = SamplerSettings(0.01, 50.0, 2.0, 0.9, 0.3, 1, 0, 4, 1)
     loss = Walkers(MODELS["cross"].excess, np.array([0.5, -1.0]), 3)
     joint = Walker(loss, loss.settings(single))
-    own = [(torch.tensor([0.5, -1.0], dtype=torch.float64), torch.zeros(2, dtype=torch.float64)) for _ in range(3)]
+    start = torch.tensor([0.5, -1.0], dtype=torch.float64)
+    own, second = start.repeat(3, 1), torch.zeros(3, 2, dtype=torch.float64)
     for seen in joint.walk(7, 0, joint.settings.n_beta):
-        noise = torch.randn(6, generator=noise_generator(7, 0, seen.step, torch.device("cpu"))).view(3, 2)
-        for (w, second), kick in zip(own, noise, strict=True):
-            leaf = w.clone().requires_grad_()
-            (gradient,) = torch.autograd.grad(MODELS["cross"].excess(leaf), leaf)
-            update(w, gradient, torch.tensor([0.5, -1.0], dtype=torch.float64), second, kick, single, single.n_beta)
-    torch.testing.assert_close(joint.weights.view(3, 2), torch.stack([w for w, _ in own]))
+        leaves = own.clone().requires_grad_()
+        (gradient,) = torch.autograd.grad(MODELS["cross"].excess(leaves).sum(), leaves)
+        second = single.alpha * second + (1 - single.alpha) * gradient.square()
+        preconditioner = single.lr / (second.sqrt() + single.eps_rms)
+        drift = single.n_beta * gradient + single.gamma * (own - start)
+        kicks = normals(7, 0, seen.step, 0, 6, torch.device("cpu")).view(3, 2)
+        own = own - preconditioner / 2 * drift + preconditioner.sqrt() * kicks
+    torch.testing.assert_close(joint.weights.view(3, 2), own, rtol=1e-4, atol=1e-5)
 
 
 def test_tempered_mean_of_a_quadratic():
