@@ -29,7 +29,7 @@ theory: $(VENV)/installed
 
 # The sampler against known answers, into results/calibration.
 calibration: $(VENV)/installed
-	$(SNAKEMAKE) --configfile config.mini.yaml --quiet rules host -- calibration
+	$(SNAKEMAKE) --configfile config.mini.yaml --quiet host reason -- calibration
 	@cat results/calibration/tables/calibration_summary.csv
 
 # The mini study again, on a SLURM cluster that is made for it on this machine: the tables must be the same.
