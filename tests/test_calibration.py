@@ -137,7 +137,7 @@ def test_sampler_finds_the_finite_temperature_mean_of_a_singular_model():
 
     area = dblquad(weight, -3, 3, -3, 3)[0]
     mean = dblquad(lambda a, b: a**2 * b**4 * weight(a, b), -3, 3, -3, 3)[0] / area
-    chosen = sampler(lr=0.01, n_beta=n_beta, gamma=gamma, batch_size=1, burn_in=300, draws=300)
+    chosen = sampler(lr=0.002, n_beta=n_beta, gamma=gamma, batch_size=1, burn_in=1000, draws=1000)
     toys = Case("", 200, Fraction(1), 1, lambda chains: Crossings([[2, 4]] * 300, [1.0] * 300, chains))
     found = excess_losses(toys, chosen, 2, seed=0).mean() / 300
     assert found == pytest.approx(mean, rel=0.06)
