@@ -50,6 +50,7 @@ CONFIG = {
     "llc": {"batch_size": 4, "chains": 2, "chains_per_job": 2, "draws": 4},
     "disk": {"window": WINDOW},
     "audit": {"limits": {"rise": 0.5}},
+    "coding": {measure: {"enabled": False} for measure in ("lengths", "bits_back", "proxies")},
     "compression": {
         "headline": {"scheme": "quantize", "variant": "maximum", "epsilon": 0.3},
         "schemes": {"quantize": {"levels": [2, 8, 64], "variants": {"maximum": {"range": "maximum"}}}},

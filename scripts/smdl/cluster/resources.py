@@ -51,8 +51,12 @@ def minutes(weights: int, tokens: int, attempt: int, measured: Iterable[float] =
 
 
 def wall_seconds(tables: Iterable[Path]) -> list[float]:
-    """Wall times (s) of the jobs that wrote these tables, from their provenance."""
-    return [read_provenance(table)["wall_seconds"] for table in tables]
+    """Wall times (s) of the jobs that wrote these tables, from their provenance.
+
+    Left out are tables that are being written (hidden names), and empty ones of checkpoints that were screened out.
+    """
+    records = [read_provenance(table) for table in tables if not table.name.startswith(".")]
+    return [record["wall_seconds"] for record in records if "wall_seconds" in record]
 
 
 def device_gb(weights: int, dtype: str, copies: float, tokens: int, vocabulary: int, *, gradient: bool) -> float:
