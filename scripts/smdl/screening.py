@@ -10,8 +10,8 @@ from smdl.tables.study import STUDY
 
 
 def screened_out(screening: str | None, wildcards: Any) -> bool:
-    """Whether the table ``screening`` excludes the checkpoint that a job's wildcards name."""
-    if screening is None:
+    """Whether the table ``screening`` excludes the checkpoint that a job's wildcards name, where they name one."""
+    if screening is None or "model" not in wildcards.keys():  # noqa: SIM118 - snakemake's Wildcards are no dict
         return False
     rows: pd.DataFrame = read_table(screening)
     mine = (rows["model"] == wildcards.model) & (rows["step"] == int(wildcards.step))
