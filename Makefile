@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 SNAKEMAKE := $(BIN)/python -P scripts/smdl/warm.py $(BIN)/snakemake --profile profiles/local
 
-.PHONY: mini calibration hinton theory plan mini-slurm slurm-doctor test check clean
+.PHONY: mini calibration hinton theory plan mini-slurm slurm-doctor test test-slurm check clean
 
 $(VENV)/installed: requirements.lock
 	$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or newer is needed; this is " + sys.version) if sys.version_info < (3, 11) else None'
@@ -51,6 +51,10 @@ plan: $(VENV)/installed
 
 test: check
 	$(BIN)/pytest
+
+# The faults of a real SLURM, which is installed (as root, from Debian's packages), started and stopped by the tests.
+test-slurm: $(VENV)/installed
+	$(BIN)/pytest -m slurm tests/slurm
 
 check: $(VENV)/installed
 	$(BIN)/ruff check .

@@ -117,12 +117,20 @@ def test_a_mistake_stops_a_dry_run_with_one_line(study):
     assert "Traceback" not in run.stderr
 
 
-def test_everything_again_gives_the_same_numbers_without_the_warm_start(study):
+def test_everything_again_gives_the_same_numbers(study):
     before = tables(study)
-    run = snakemake(study, small_config(), "--forceall")
+    run = snakemake(study, small_config(), "--forceall", warm=True)
     assert run.returncode == 0, run.stderr
     for name, rows in tables(study).items():
         pd.testing.assert_frame_equal(rows, before[name], check_exact=True)
+
+
+def test_a_job_gives_the_same_numbers_without_the_warm_start(study):
+    draws = "results/small/draws/tiny/step20/block0.parquet"
+    before = pd.read_parquet(study / draws)
+    run = snakemake(study, small_config(), "--force", draws)
+    assert run.returncode == 0, run.stderr
+    pd.testing.assert_frame_equal(pd.read_parquet(study / draws), before, check_exact=True)
 
 
 def test_a_chain_that_diverges_fails_its_job_with_one_line_and_no_table(tmp_path):
