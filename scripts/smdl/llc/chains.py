@@ -52,8 +52,8 @@ def sample(
     if state["step"]:
         walker.weights.copy_(state["weights"])
         walker.second_moment.copy_(state["second_moment"])
-    progress = tqdm(total=len(chains) * settings.steps, unit="step", desc="chains", mininterval=5)
-    progress.update(state["chain"] * settings.steps + state["step"])
+    done = state["chain"] * settings.steps + state["step"]
+    progress = tqdm(total=len(chains) * settings.steps, initial=done, unit="step", desc="chains", mininterval=5)
     with _warned() as warning, progress:
         for index in range(state["chain"], len(chains)):
             chain = chains[index]
