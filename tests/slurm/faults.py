@@ -5,12 +5,11 @@ import subprocess
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import yaml
 from cluster import Cluster
 from study import HERE, Study
-
-from workflow import small_config
 
 CHAINS = tuple(f"neox/step40/block{block}" for block in range(8))
 CANCELLED, TIME, MEMORY, SLURMD, NODE, REQUEUED, PREEMPTED, LATE = CHAINS
@@ -30,7 +29,7 @@ class Round:
     def __init__(self, folder: Path, cluster: Cluster):
         self.cluster = cluster
         faults, small = HERE / "config.faults.yaml", folder / "small.yaml"
-        small.write_text(yaml.safe_dump(small_config()))
+        small.write_text(yaml.safe_dump(_shortened(yaml.safe_load(faults.read_text()))))
         self.reference, self.reference_whole = Study(folder / "reference", faults), Study(folder / "locally", small)
         self.reference.locally(self.reference.targets(CHAINS))
         self.reference_whole.locally(TABLES)
@@ -148,3 +147,9 @@ class Round:
 
     def _note(self, what: str) -> None:
         self.events.append(f"{time.monotonic() - self.started:6.1f} s  {what}")
+
+
+def _shortened(config: dict[str, Any]) -> dict[str, Any]:
+    """The study of the faults with as few jobs as a whole study can have."""
+    chains = config["llc"] | {"chains": 2, "chains_per_job": 2, "burn_in": 2, "draws": 8}
+    return config | {"study": "small", "llc": chains}
