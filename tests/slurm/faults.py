@@ -81,8 +81,12 @@ class Round:
         return "\n".join([*self.events, queue, *logs])
 
     def _cancel(self) -> None:
+        """Cancel a job, and wait until it is over: a controller killed at this moment would forget the order."""
         self._note("scancel")
-        self.cluster.run("scancel", *self.main.running(CANCELLED))
+        job = self.main.running(CANCELLED)
+        self.cluster.run("scancel", *job)
+        while set(job) & set(self.main.running(CANCELLED)):
+            time.sleep(0.2)
 
     def _slow_down(self) -> None:
         """A chain that its node hardly lets run, so that a minute, SLURM's shortest limit, is not enough."""
