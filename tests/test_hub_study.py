@@ -52,8 +52,8 @@ CONFIG = {
     "audit": {"limits": {"rise": 0.5}},
     "coding": {measure: {"enabled": False} for measure in ("lengths", "bits_back", "proxies")},
     "compression": {
-        "headline": {"scheme": "quantize", "variant": "maximum", "epsilon": 0.3},
-        "schemes": {"quantize": {"levels": [2, 8, 64], "variants": {"maximum": {"range": "maximum"}}}},
+        "headline": {"scheme": "quantize", "variant": "minimised", "epsilon": 0.3},
+        "schemes": {"quantize": {"levels": [2, 8, 64], "variants": {"minimised": {}}}},
     },
 }
 
