@@ -16,6 +16,7 @@ MEASURED = [
 rule coding:
     """Encode a checkpoint's quantized weights in every way, and weigh their bits against those of the data."""
     input:
+        unpack(screening),
         weights=weights,
         curves="<results>/compression/quantize/{model}/step{step}/curves.parquet",
         losses="<results>/reference/{model}/step{step}/losses.parquet",
@@ -56,6 +57,7 @@ rule coding:
 rule bits_back:
     """Fit noise to a checkpoint's weights and count the bits that remain in them."""
     input:
+        unpack(screening),
         weights=weights,
         blocks="<results>/corpus/blocks.npy",
         splits="<results>/corpus/splits.parquet",
@@ -96,6 +98,7 @@ rule bits_back:
 rule proxies:
     """Squeeze a checkpoint's bytes with the common compressors; take its norms."""
     input:
+        unpack(screening),
         weights=weights,
     output:
         table="<results>/coding/{model}/step{step}/proxies.parquet",

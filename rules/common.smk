@@ -86,6 +86,7 @@ def users_before(wildcards):
         *expand(
             "<results>/compression/{scheme}/{{model}}/step{{step}}/critical.parquet", scheme=SCHEMES
         ),
+        *expand("<results>/coding/{{model}}/step{{step}}/{table}.parquet", table=MEASURED),
     ]
     return expand(users, model=wildcards.model, step=steps[place])
 

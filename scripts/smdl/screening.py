@@ -6,7 +6,11 @@ from typing import Any
 import pandas as pd
 
 from smdl.tables import read_table, write_table
+from smdl.tables.coding import BITS_BACK, CODING, PROXIES, TWO_PART
 from smdl.tables.study import STUDY
+from smdl.tables.sweep import SWEEP
+
+TABLES = {table.name: table for table in (*STUDY, CODING, TWO_PART, BITS_BACK, PROXIES, SWEEP)}
 
 
 def screened_out(screening: str | None, wildcards: Any) -> bool:
@@ -19,10 +23,11 @@ def screened_out(screening: str | None, wildcards: Any) -> bool:
 
 
 def leave_empty(output: Any) -> None:
-    """Write every named output of a job: a table of that name without rows, or an empty folder."""
-    tables = {table.name: table for table in STUDY}
+    """Write every named output of a job: the table that its name, file or folder tells, without rows; else a folder."""
     for name, path in output.items():
-        if name in tables:
-            write_table(path, tables[name], [], {"screened_out": True})
+        file = Path(path)
+        table = next((TABLES[key] for key in (name, file.stem, file.parts[-3]) if key in TABLES), None)
+        if table:
+            write_table(path, table, [], {"screened_out": True})
         else:
-            Path(path).mkdir(parents=True, exist_ok=True)
+            file.mkdir(parents=True, exist_ok=True)
