@@ -5,8 +5,6 @@ import math
 import sys
 from pathlib import Path
 
-from snakemake.exceptions import WorkflowError
-
 # Scripts find the library beside them; the Snakefile's process is told where it is.
 sys.path.append(str(Path(str(workflow.current_basedir)).parent / "scripts"))
 
@@ -19,7 +17,8 @@ from smdl.stages import stage_version
 try:
     config = validated(config)
 except StudyError as problems:
-    raise WorkflowError(str(problems)) from None
+    # Snakemake's own log may lose what is said just before it ends.
+    sys.exit(str(problems))
 
 guard.install()
 # Bash would die of SLURM's warning, and the script with it before its state is saved: let bash wait instead.

@@ -95,7 +95,9 @@ class Watch:
     def _watch(self) -> None:
         while self.running:
             for model in self.folder.glob("*"):
-                present = {path.name.removesuffix(".partial") for path in model.glob("step*") if any(path.glob("*"))}
+                present = {
+                    path.name.removesuffix(".partial") for path in model.glob("step*") if any(path.glob("[!.]*"))
+                }
                 self.seen |= {(model.name, name) for name in present}
                 self.most[model.name] = max(self.most.get(model.name, 0), len(present))
             time.sleep(0.01)
