@@ -1,0 +1,85 @@
+"""A table as one HTML page that sorts and filters, with nothing to load from elsewhere."""
+
+import html
+import json
+from string import Template
+
+import pandas as pd
+
+from smdl.tables import Column, Table
+
+PAGE = Template("""<!doctype html>
+<html lang="en"><head><meta charset="utf-8"><title>$name</title><style>
+body { font: 13px/1.4 system-ui, sans-serif; margin: 1.2em; color: #1a1a1a }
+table { border-collapse: collapse } th, td { padding: 2px 8px; text-align: left; white-space: nowrap }
+td { max-width: 32em; overflow: hidden; text-overflow: ellipsis } td.number { text-align: right }
+thead th { position: sticky; top: 0; background: #fff; border-bottom: 1px solid #888; vertical-align: bottom }
+thead button { font: inherit; font-weight: 600; border: 0; background: none; padding: 0; cursor: pointer }
+thead input { width: 6em; font: inherit; border: 1px solid #ccc; border-radius: 3px }
+tbody tr:nth-child(odd) { background: #f5f5f5 } dt { font-weight: 600 } dd { margin: 0 0 .3em 1.2em }
+</style></head><body>
+<h1>$name</h1><p>$description Click a column's name to sort by it. Type under it to filter: part of a text, or
+a number with &lt;, &gt; or = before it.</p>
+<p id="count"></p><table><thead><tr id="head"></tr></thead><tbody id="body"></tbody></table>
+<h2>Columns</h2><dl>$glossary</dl>
+<script>
+const columns = $columns, rows = $rows, most = 500;
+const filters = columns.map(() => ""); let by = -1, up = true;
+const shown = v => v === null ? "" : typeof v === "number" && !Number.isInteger(v) ? String(+v.toPrecision(5)) : String(v);
+function passes(value, filter) {
+  const bound = filter.match(/^([<>=])\\s*(-?[\\d.]+(?:e-?\\d+)?)$$/i);
+  if (bound && typeof value === "number")
+    return { "<": value < +bound[2], ">": value > +bound[2], "=": value === +bound[2] }[bound[1]];
+  return shown(value).toLowerCase().includes(filter.toLowerCase());
+}
+function compare(a, b) {
+  if (a === null || b === null) return (a === null) - (b === null);
+  return (up ? 1 : -1) * (typeof a === "number" && typeof b === "number" ? a - b : String(a).localeCompare(String(b)));
+}
+function draw() {
+  let kept = rows.filter(row => filters.every((filter, i) => !filter || passes(row[i], filter)));
+  if (by >= 0) kept = kept.toSorted((a, b) => compare(a[by], b[by]));
+  document.getElementById("count").textContent =
+    kept.length + " of " + rows.length + " rows" + (kept.length > most ? ", the first " + most + " shown" : "");
+  document.getElementById("body").replaceChildren(...kept.slice(0, most).map(row => {
+    const line = document.createElement("tr");
+    for (const value of row) {
+      const cell = line.insertCell();
+      cell.textContent = cell.title = shown(value);
+      if (typeof value === "number") cell.className = "number";
+    }
+    return line;
+  }));
+}
+columns.forEach((name, i) => {
+  const cell = document.createElement("th"), button = document.createElement("button"), filter = document.createElement("input");
+  button.textContent = name; filter.setAttribute("aria-label", "filter " + name);
+  button.onclick = () => { up = by === i ? !up : true; by = i; draw(); };
+  filter.oninput = () => { filters[i] = filter.value.trim(); draw(); };
+  cell.append(button, document.createElement("br"), filter);
+  document.getElementById("head").append(cell);
+});
+draw();
+</script></body></html>
+""")
+
+
+def page(table: Table, rows: pd.DataFrame) -> str:
+    """The page of ``rows``, with the meaning and unit of every column below them."""
+    return PAGE.substitute(
+        name=html.escape(table.name),
+        description=html.escape(table.description),
+        glossary="".join(_entry(column) for column in table.columns),
+        columns=_script(json.dumps([column.name for column in table.columns])),
+        rows=_script(rows[[column.name for column in table.columns]].to_json(orient="values", double_precision=12)),
+    )
+
+
+def _entry(column: Column) -> str:
+    unit = f" ({html.escape(column.unit)})" if column.unit else ""
+    return f"<dt>{html.escape(column.name)}{unit}</dt><dd>{html.escape(column.description)}</dd>"
+
+
+def _script(text: str) -> str:
+    """JSON that cannot end the script element it stands in."""
+    return text.replace("<", "\\u003c")

@@ -1,0 +1,20 @@
+"""All declared tables, found in the modules of this package."""
+
+import importlib
+import pkgutil
+
+import smdl.tables
+from smdl.tables import Table
+
+
+def by_theme() -> dict[str, list[Table]]:
+    """The tables of each module, in the order of their declaration."""
+    names = sorted(module.name for module in pkgutil.iter_modules(smdl.tables.__path__))
+    modules = {name: importlib.import_module(f"smdl.tables.{name}") for name in names}
+    found = {name: [item for item in vars(module).values() if isinstance(item, Table)] for name, module in modules.items()}
+    return {name: tables for name, tables in found.items() if tables}
+
+
+def declared(name: str) -> Table:
+    """The table of that name; KeyError where there is none."""
+    return {table.name: table for tables in by_theme().values() for table in tables}[name]

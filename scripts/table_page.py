@@ -1,0 +1,12 @@
+"""Rule table_page: a table as a page that sorts and filters."""
+
+from smdl.job import job
+
+with job(snakemake) as this:
+    from smdl.files import replacing
+    from smdl.report.pages import page
+    from smdl.tables import read_table
+    from smdl.tables.registry import declared
+
+    with replacing(snakemake.output[0]) as temporary:
+        temporary.write_text(page(declared(snakemake.wildcards.table), read_table(snakemake.input[0])))
