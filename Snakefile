@@ -32,6 +32,7 @@ rule all:
         "<results>/config.yaml",
         collect("<results>/tables/{table}.{format}", table=TABLES, format=["parquet", "csv"]),
         collect("<results>/figures/{figure}.{format}", figure=FIGURES, format=["svg", "png"]),
+        collect("<results>/report/{page}.html", page=PAGES),
 
 
 include: "rules/models.smk"
@@ -45,3 +46,4 @@ include: "rules/coding.smk"
 include: "rules/hinton.smk"
 include: "rules/calibration.smk"
 include: "rules/sweep.smk"
+include: "rules/report.smk"

@@ -33,6 +33,7 @@ FIGURES = ["findings", "delta_loss", "critical_bits", "training", "traces", "ove
 if any(config["coding"][measure]["enabled"] for measure in ("lengths", "bits_back", "proxies")):
     TABLES += ["measures", "rulers"]
     FIGURES += ["rulers_map"]
+PAGES = ["explorer", *TABLES, "exclusions", "runs"]
 CHECKPOINTS = [(model, step) for model, its in MODELS.items() for step in its["steps"]]
 BLOCKS = range(math.ceil(config["llc"]["chains"] / config["llc"]["chains_per_job"]))
 
@@ -204,8 +205,21 @@ def compressed(scheme):
 
 
 def drawn(figure):
-    """The files of a figure."""
-    return {format: f"<results>/figures/{figure}.{format}" for format in ("svg", "png")}
+    """The files of a figure; the report shows the picture, with the caption that bears the figure's name."""
+    files = {format: f"<results>/figures/{figure}.{format}" for format in ("svg", "png")}
+    caption = f"../docs/captions/{figure.split('/')[0]}.rst"
+    shown = report(files["png"], caption=caption, category="Figures", labels={"figure": figure})
+    return {**files, "png": shown}
+
+
+def csv(table):
+    """The CSV file of a table, which the report offers beside the table's page."""
+    return report(
+        f"<results>/tables/{table}.csv",
+        caption="../docs/captions/table.rst",
+        category="Tables",
+        labels={"table": table, "as": "CSV"},
+    )
 
 
 def theory_tables(part):

@@ -26,7 +26,7 @@ rule checkpoints:
         losses=of_checkpoints("<results>/reference/{model}/step{step}/losses.parquet"),
     output:
         table="<results>/tables/checkpoints.parquet",
-        csv="<results>/tables/checkpoints.csv",
+        csv=csv("checkpoints"),
     log:
         "<logs>/tables/checkpoints.log",
     conda:
@@ -47,7 +47,7 @@ rule llc:
         audit="<results>/tables/audit.parquet",
     output:
         table="<results>/tables/llc.parquet",
-        csv="<results>/tables/llc.csv",
+        csv=csv("llc"),
     log:
         "<logs>/tables/llc.log",
     conda:
@@ -75,9 +75,9 @@ rule compression_tables:
         ),
     output:
         curves="<results>/tables/curves.parquet",
-        curves_csv="<results>/tables/curves.csv",
+        curves_csv=csv("curves"),
         critical="<results>/tables/critical.parquet",
-        critical_csv="<results>/tables/critical.csv",
+        critical_csv=csv("critical"),
     log:
         "<logs>/tables/compression.log",
     conda:
@@ -95,7 +95,7 @@ rule regressions:
         critical="<results>/tables/critical.parquet",
     output:
         table="<results>/tables/regressions.parquet",
-        csv="<results>/tables/regressions.csv",
+        csv=csv("regressions"),
     log:
         "<logs>/tables/regressions.log",
     conda:

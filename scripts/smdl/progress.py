@@ -129,7 +129,9 @@ def remaining(jobs: pd.DataFrame) -> pd.Series:
     """
     done = jobs.dropna(subset=["seconds"]).astype({"seconds": float})
     open_jobs = jobs[jobs["state"] != DONE]
-    near = open_jobs.join(done.groupby(["rule", "model"])["seconds"].median().rename("near"), on=["rule", "model"])["near"]
+    near = open_jobs.join(done.groupby(["rule", "model"])["seconds"].median().rename("near"), on=["rule", "model"])[
+        "near"
+    ]
     far = open_jobs["rule"].map(done.groupby("rule")["seconds"].median())
     return (near.fillna(far) - open_jobs["elapsed"]).clip(lower=0)
 
@@ -139,7 +141,9 @@ def last_lines(log: str, count: int) -> list[str]:
     path = Path(log)
     if not log or not path.is_file():
         return []
-    lines = [line.rsplit("\r", 1)[-1].rstrip() for line in path.read_text(errors="replace").replace("\r\n", "\n").split("\n")]
+    lines = [
+        line.rsplit("\r", 1)[-1].rstrip() for line in path.read_text(errors="replace").replace("\r\n", "\n").split("\n")
+    ]
     return [line for line in lines if line][-count:]
 
 
@@ -148,7 +152,9 @@ def told(jobs: pd.DataFrame, at_once: int | None = None) -> str:
 
     ``at_once`` jobs are taken to run side by side; by default as many as run now.
     """
-    counts = jobs.groupby(["rule", "state"], sort=False).size().unstack(fill_value=0).reindex(columns=STATES, fill_value=0)
+    counts = (
+        jobs.groupby(["rule", "state"], sort=False).size().unstack(fill_value=0).reindex(columns=STATES, fill_value=0)
+    )
     seconds = remaining(jobs)
     work = seconds.groupby(jobs["rule"]).sum()
     each = jobs.groupby("rule")["seconds"].median()

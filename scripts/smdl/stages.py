@@ -19,6 +19,7 @@ STAGES = {
     "theory": 1,
     "coding": 1,
     "hinton": 1,
+    "report": 1,
 }
 
 

@@ -42,7 +42,8 @@ function show() {
   const chosen = figure.data.map(t => t.meta.scheme === scheme.value && String(t.meta.epsilon) === epsilon.value);
   const first = figure.data[chosen.indexOf(true)];
   const title = 'critical level' + (first ? ' (' + first.meta.unit + ')' : '');
-  Plotly.update(figure, {visible: chosen}, {'yaxis.title.text': title, 'xaxis.autorange': true, 'yaxis.autorange': true});
+  const layout = {'yaxis.title.text': title, 'xaxis.autorange': true, 'yaxis.autorange': true};
+  Plotly.update(figure, {visible: chosen}, layout);
 }
 const start = figure.data.find(trace => trace.meta.headline) || figure.data[0];
 if (start) { scheme.value = start.meta.scheme; epsilon.value = String(start.meta.epsilon); show(); }
@@ -68,7 +69,12 @@ def draw(
     for (scheme, variant, epsilon), group in points.groupby(CURVE, sort=False):
         named = {"scheme": scheme, "variant": variant, "epsilon": epsilon} == headline
         for model, own in group.groupby("model", sort=False):
-            first = {"scheme": f"{scheme}, {variant}", "epsilon": epsilon, "unit": own["unit"].iloc[0], "headline": named}
+            first = {
+                "scheme": f"{scheme}, {variant}",
+                "epsilon": epsilon,
+                "unit": own["unit"].iloc[0],
+                "headline": named,
+            }
             look = {"meta": first, "visible": named, "legendgroup": model}
             figure.add_trace(_points(own, windows[model], admit, models[model], look))
             figure.add_trace(_line(own, fits.loc[(model, scheme, variant, epsilon)], models[model], look))

@@ -4,9 +4,11 @@ It is reStructuredText, as Snakemake's reports are; every number in it comes fro
 """
 
 from collections.abc import Iterable
+from textwrap import indent
 from typing import Any
 
 import pandas as pd
+import yaml
 
 from smdl.progress import FAILED, STATES, last_lines
 
@@ -32,6 +34,9 @@ def front_page(config: dict[str, Any], tables: Tables, jobs: pd.DataFrame) -> st
         *_provenance(tables),
         _heading("Where to look"),
         WHERE,
+        _heading("Settings"),
+        "As they were understood, defaults included ::",
+        indent(yaml.safe_dump(config, sort_keys=False, width=100), "   "),
     ]
     return "\n\n".join(parts) + "\n"
 
@@ -40,8 +45,7 @@ WHERE = """\
 The menu at the left leads to everything. *Figures* holds the pictures, each with a caption behind its (i), and
 *explorer*, in which points tell their checkpoint and scheme and tolerance can be switched. *Tables* holds every table
 twice: as a page that sorts and filters, with the meaning of each column, and as CSV. *Workflow* shows the graph of
-rules; click one for its code and software. *Statistics* shows run times. The settings, defaults included, are in
-*Settings*."""
+rules; click one for its code and software. *Statistics* shows run times."""
 
 
 def _heading(text: str, under: str = "-") -> str:
@@ -51,7 +55,9 @@ def _heading(text: str, under: str = "-") -> str:
 def _studied(config: dict[str, Any], tables: Tables) -> str:
     models, headline, llc = config["models"], config["compression"]["headline"], config["llc"]
     count = sum(len(its["steps"]) for its in models.values())
-    schemes = ", ".join(f"{name} ({', '.join(its['variants'])})" for name, its in config["compression"]["schemes"].items())
+    schemes = ", ".join(
+        f"{name} ({', '.join(its['variants'])})" for name, its in config["compression"]["schemes"].items()
+    )
     return (
         f"How far can a language model's weights be compressed before its loss rises, and does {ESTIMATE}, a measure of"
         f" how degenerate the model's loss minimum is, foretell it? {count} training checkpoints of {len(models)}"
@@ -125,7 +131,15 @@ def _verdict(name: str, fitted: pd.DataFrame) -> str:
 def _fit_row(row: pd.Series) -> list[str]:
     slope = f"{_number(row['slope'])} [{_number(row['slope_low'])}, {_number(row['slope_high'])}]"
     steps = f"{row['first']} to {row['last']}" + (" (all)" if row["window"] == "all" else "")
-    return [row["model"], steps, str(row["n"]), str(row["excluded"]), slope, _number(row["r2"]), _number(row["spearman"])]
+    return [
+        row["model"],
+        steps,
+        str(row["n"]),
+        str(row["excluded"]),
+        slope,
+        _number(row["r2"]),
+        _number(row["spearman"]),
+    ]
 
 
 def _uncertainty(config: dict[str, Any], tables: Tables) -> Iterable[str]:
@@ -139,7 +153,8 @@ def _uncertainty(config: dict[str, Any], tables: Tables) -> Iterable[str]:
         )
     if "critical" in tables:
         found = tables["critical"].dropna(subset=["level"])
-        yield f"Critical levels: the median standard error is {_number(found['level_se'].median())}, from paired blocks."
+        median = _number(found["level_se"].median())
+        yield f"Critical levels: the median standard error is {median}, from paired blocks of text."
     yield (
         "Checkpoints of one training run are not independent, and both quantities mostly go one way as training goes"
         " on, so that an R² near 1 is less of a proof than among independent models, and the intervals are too narrow."
@@ -156,8 +171,8 @@ def _exclusions(tables: Tables) -> Iterable[str]:
         yield "Nothing: every estimate is in order and enters its regression."
         return
     yield (
-        f"{len(out)} estimate(s) are kept out of every regression; {len(kept)} more are used though they are not plainly"
-        " in order, as the settings say. All are in the table *exclusions*."
+        f"{len(out)} estimate(s) are kept out of every regression; {len(kept)} more are used though they are not"
+        " plainly in order, as the settings say. All are in the table *exclusions*."
     )
     for rows, title in ((out, "Kept out:"), (kept, "Used all the same:")):
         if len(rows):

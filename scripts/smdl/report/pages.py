@@ -25,7 +25,7 @@ a number with &lt;, &gt; or = before it.</p>
 <script>
 const columns = $columns, rows = $rows, most = 500;
 const filters = columns.map(() => ""); let by = -1, up = true;
-const shown = v => v === null ? "" : typeof v === "number" && !Number.isInteger(v) ? String(+v.toPrecision(5)) : String(v);
+const shown = v => v === null ? "" : String(typeof v === "number" && !Number.isInteger(v) ? +v.toPrecision(5) : v);
 function passes(value, filter) {
   const bound = filter.match(/^([<>=])\\s*(-?[\\d.]+(?:e-?\\d+)?)$$/i);
   if (bound && typeof value === "number")
@@ -52,7 +52,7 @@ function draw() {
   }));
 }
 columns.forEach((name, i) => {
-  const cell = document.createElement("th"), button = document.createElement("button"), filter = document.createElement("input");
+  const [cell, button, filter] = ["th", "button", "input"].map(name => document.createElement(name));
   button.textContent = name; filter.setAttribute("aria-label", "filter " + name);
   button.onclick = () => { up = by === i ? !up : true; by = i; draw(); };
   filter.oninput = () => { filters[i] = filter.value.trim(); draw(); };

@@ -20,6 +20,8 @@ def _row(path: Path, folder: str) -> dict:
         "file": str(path.relative_to(folder)),
         **{name: record[name] for name in same},
         "seed": record["seed"],
-        "packages": ", ".join(f"{name} {own}" for name, own in {"python": record["python"], **record["packages"]}.items()),
+        "packages": ", ".join(
+            f"{name} {own}" for name, own in {"python": record["python"], **record["packages"]}.items()
+        ),
         "settings": json.dumps(record["settings"], sort_keys=True),
     }

@@ -11,7 +11,9 @@ def by_theme() -> dict[str, list[Table]]:
     """The tables of each module, in the order of their declaration."""
     names = sorted(module.name for module in pkgutil.iter_modules(smdl.tables.__path__))
     modules = {name: importlib.import_module(f"smdl.tables.{name}") for name in names}
-    found = {name: [item for item in vars(module).values() if isinstance(item, Table)] for name, module in modules.items()}
+    found = {
+        name: [item for item in vars(module).values() if isinstance(item, Table)] for name, module in modules.items()
+    }
     return {name: tables for name, tables in found.items() if tables}
 
 

@@ -1,0 +1,139 @@
+"""The report: what was left out, how it was made, tables and a figure to look closer at, and all of it in one file."""
+
+
+report: "../docs/captions/front.rst"
+
+
+localrules:
+    available,
+    report,
+
+
+rule exclusions:
+    """Every estimate that is not plainly in order, and whether the regressions use it nevertheless."""
+    input:
+        llc="<results>/tables/llc.parquet",
+        critical="<results>/tables/critical.parquet",
+    output:
+        table="<results>/tables/exclusions.parquet",
+        csv=csv("exclusions"),
+    log:
+        "<logs>/tables/exclusions.log",
+    conda:
+        "../envs/analysis.yaml"
+    params:
+        version=stage_version("report"),
+        settings=canonical(
+            {
+                "windows": {model: its["window"] for model, its in MODELS.items()},
+                "admit": config["regression"]["admit"],
+            }
+        ),
+    script:
+        "../scripts/exclusions.py"
+
+
+rule runs:
+    """How every file of the study came about, from the provenance that each carries."""
+    input:
+        "<results>/corpus/splits.parquet",
+        [
+            f"<results>/training/{model}.parquet"
+            for model in of_source("train").split("|")
+            if model in MODELS
+        ],
+        of_checkpoints("<results>/reference/{model}/step{step}/losses.parquet"),
+        of_checkpoints("<results>/draws/{model}/step{step}/block{block}.parquet", block=BLOCKS),
+        of_checkpoints(
+            "<results>/compression/{scheme}/{model}/step{step}/curves.parquet", scheme=SCHEMES
+        ),
+        collect("<results>/tables/{table}.parquet", table=TABLES),
+    output:
+        table="<results>/tables/runs.parquet",
+        csv=csv("runs"),
+    log:
+        "<logs>/tables/runs.log",
+    conda:
+        "../envs/analysis.yaml"
+    params:
+        version=stage_version("report"),
+        folder=lambda wc, output: str(Path(output.table).parents[1]),
+    script:
+        "../scripts/runs.py"
+
+
+rule table_page:
+    """A table as a page that sorts and filters."""
+    input:
+        "<results>/tables/{table}.parquet",
+    output:
+        report(
+            "<results>/report/{table}.html",
+            caption="../docs/captions/table.rst",
+            category="Tables",
+            labels={"table": "{table}", "as": "page"},
+        ),
+    log:
+        "<logs>/report/{table}.log",
+    wildcard_constraints:
+        table="(?!explorer)\\w+",
+    conda:
+        "../envs/analysis.yaml"
+    params:
+        version=stage_version("report"),
+    script:
+        "../scripts/table_page.py"
+
+
+rule explorer:
+    """Critical level against LLC, with hover and with switches for scheme and tolerance."""
+    input:
+        llc="<results>/tables/llc.parquet",
+        critical="<results>/tables/critical.parquet",
+        regressions="<results>/tables/regressions.parquet",
+    output:
+        report(
+            "<results>/report/explorer.html",
+            caption="../docs/captions/explorer.rst",
+            category="Figures",
+            labels={"figure": "explorer (interactive)"},
+        ),
+    log:
+        "<logs>/report/explorer.log",
+    conda:
+        "../envs/analysis.yaml"
+    params:
+        version=stage_version("report"),
+        settings=canonical(
+            {
+                "headline": config["compression"]["headline"],
+                "windows": {model: its["window"] for model, its in MODELS.items()},
+                "admit": config["regression"]["admit"],
+            }
+        ),
+    script:
+        "../scripts/explorer.py"
+
+
+rule available:
+    """What of the study is there by now: the report of an unfinished study shows it."""
+    input:
+        lambda wc: [path for path in rules.all.input if Path(path).exists()],
+
+
+rule report:
+    """The study as one HTML file and as a zip; scripts/report.py makes them of an unfinished study as well."""
+    input:
+        rules.all.input,
+    output:
+        html="<results>/report.html",
+        zip="<results>/report.zip",
+    log:
+        "<logs>/report.log",
+    conda:
+        "../envs/analysis.yaml"
+    params:
+        script=str(Path(str(workflow.current_basedir)).parent / "scripts/report.py"),
+        folder=lambda wc, output: str(Path(output.html).parent),
+    shell:
+        "python {params.script} {params.folder} &> {log}"

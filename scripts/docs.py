@@ -1,0 +1,8 @@
+"""Write the references that follow from the code, docs/configuration.md and docs/outputs.md: python scripts/docs.py"""
+
+from smdl.progress import ROOT
+from smdl.reference_docs import PAGES
+
+if __name__ == "__main__":
+    for name, text in PAGES.items():
+        (ROOT / "docs" / name).write_text(text())

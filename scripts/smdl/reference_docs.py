@@ -1,0 +1,108 @@
+"""References in Markdown: of the configuration from its schema, of the outputs from the declared tables."""
+
+from collections.abc import Iterator
+from typing import Any
+
+from smdl.config import SCHEMA
+from smdl.tables import Table
+from smdl.tables.registry import by_theme
+
+GENERATED = "<!-- Written by: python scripts/docs.py -->"
+
+BOUNDS = {
+    "minimum": "at least {}",
+    "exclusiveMinimum": "more than {}",
+    "maximum": "at most {}",
+    "exclusiveMaximum": "less than {}",
+    "minItems": "{} or more entries",
+    "maxItems": "{} entries at most",
+    "minProperties": "{} or more entries",
+    "pattern": "form `{}`",
+}
+
+
+def configuration() -> str:
+    """The reference of the configuration: a row a key, in the order of the schema."""
+    parts = [
+        GENERATED,
+        "# Configuration",
+        "One YAML file describes a study. An unknown key is an error; what is left out has the default given here."
+        " `<name>` stands for a name of your choice, `(train)`, `(hub)`, `(local)` and `(package)` for the source to"
+        " which a key belongs. The file as it was understood is written to `results/<study>/config.yaml`.",
+    ]
+    top = [(key, schema) for key, schema in SCHEMA["properties"].items()]
+    parts.append(
+        _rows(
+            [row for key, schema in top if not _nested(schema) for row in _keys(key, schema, key in SCHEMA["required"])]
+        )
+    )
+    for key, schema in top:
+        if _nested(schema):
+            parts += [f"## {key}", schema.get("description", ""), _rows(list(_children(key, schema)))]
+    return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def _nested(schema: dict[str, Any]) -> bool:
+    return "properties" in schema or isinstance(schema.get("additionalProperties"), dict)
+
+
+def _keys(path: str, schema: dict[str, Any], required: bool) -> Iterator[tuple[str, ...]]:
+    default = "needed" if required else _code(schema["default"]) if "default" in schema and not _nested(schema) else ""
+    yield f"`{path}`", _kind(schema), default, schema.get("description", "")
+    yield from _children(path, schema)
+
+
+def _children(path: str, schema: dict[str, Any]) -> Iterator[tuple[str, ...]]:
+    for key, sub in schema.get("properties", {}).items():
+        yield from _keys(f"{path}.{key}", sub, key in schema.get("required", []))
+    if isinstance(schema.get("additionalProperties"), dict):
+        yield from _keys(f"{path}.<name>", schema["additionalProperties"], False)
+
+
+def _kind(schema: dict[str, Any]) -> str:
+    if "enum" in schema:
+        return ", ".join(_code(value) for value in schema["enum"])
+    kinds = schema.get("type", [])
+    kinds = kinds if isinstance(kinds, list) else [kinds]
+    kind = " or ".join({"object": "section", "array": "list"}.get(kind, kind) for kind in kinds)
+    if "items" in schema:
+        kind += f" of {_kind(schema['items'])}"
+    return ", ".join([kind, *(text.format(schema[name]) for name, text in BOUNDS.items() if name in schema)])
+
+
+def _code(value: Any) -> str:
+    return f"`{str(value).lower() if isinstance(value, bool) else value}`"
+
+
+def outputs() -> str:
+    """The reference of the outputs: every declared table with its columns."""
+    parts = [
+        GENERATED,
+        "# Outputs",
+        "Every table is a Parquet file with the schema below; those in `results/<study>/tables/` have a CSV twin. A"
+        " Parquet file carries in its metadata, under the key `smdl`, how it came about: settings, seed, stage version,"
+        " package versions, device, wall time, peak memory and commit (`smdl.tables.read_provenance`).",
+    ]
+    for theme, tables in by_theme().items():
+        parts.append(f"## Tables of smdl.tables.{theme}")
+        parts += [_table(table) for table in tables]
+    return "\n\n".join(parts) + "\n"
+
+
+def _table(table: Table) -> str:
+    head = "| column | type | unit | meaning |\n|---|---|---|---|\n"
+    rows = [f"| `{c.name}` | {c.type} | {c.unit} | {_cell(c.description)} |" for c in table.columns]
+    key = ", ".join(f"`{name}`" for name in table.key)
+    return f"### {table.name}\n\n{table.description} A row is told by {key}.\n\n{head}" + "\n".join(rows)
+
+
+def _rows(rows: list[tuple[str, ...]]) -> str:
+    head = "| key | values | default | meaning |\n|---|---|---|---|\n"
+    return head + "\n".join("| " + " | ".join(_cell(cell) for cell in row) + " |" for row in rows) if rows else ""
+
+
+def _cell(text: str) -> str:
+    return text.replace("|", "\\|").replace("\n", " ")
+
+
+PAGES = {"configuration.md": configuration, "outputs.md": outputs}
