@@ -29,6 +29,6 @@ def _crossing(levels: pd.DataFrame) -> pd.Series:
     meaning = {
         "all below": "delta loss stays below the tolerance at every level",
         "all above": "delta loss is above the tolerance at every level",
-        "not monotone": "delta loss crosses the tolerance more than once",
+        "not monotone": "delta loss crosses the tolerance more than once, or is above it at the finest level",
     }
     return levels["status"].map(meaning)

@@ -80,7 +80,7 @@ def draw(
             figure.add_trace(_line(own, fits.loc[(model, scheme, variant, epsilon)], models[model], look))
     figure.update_layout(
         template="plotly_white",
-        xaxis_title="local learning coefficient λ̂",
+        xaxis_title="local learning coefficient (LLC)",
         margin={"t": 20},
         hoverlabel={"align": "left"},
     )
@@ -116,7 +116,8 @@ def _points(own: pd.DataFrame, window: list[int], admit: list[str], number: int,
 
 def _line(own: pd.DataFrame, fit: pd.Series, number: int, look: dict) -> go.Scatter:
     x = np.array([own["llc"].min(), own["llc"].max()])
-    name = f"R² = {fit['r2']:.3f}, n = {fit['n']}, steps {fit['first']} to {fit['last']}"
+    fitted = f"R² = {fit['r2']:.3f}" if np.isfinite(fit["slope"]) else "no fit"
+    name = f"{fitted}, n = {fit['n']}, steps {fit['first']} to {fit['last']}"
     return go.Scatter(
         x=x,
         y=fit["intercept"] + fit["slope"] * x,
