@@ -129,9 +129,9 @@ rule rulers:
         critical="<results>/tables/critical.parquet",
     output:
         rulers="<results>/tables/rulers.parquet",
-        rulers_csv="<results>/tables/rulers.csv",
+        rulers_csv=csv("rulers"),
         measures="<results>/tables/measures.parquet",
-        measures_csv="<results>/tables/measures.csv",
+        measures_csv=csv("measures"),
     log:
         "<logs>/tables/rulers.log",
     conda:

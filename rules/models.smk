@@ -150,7 +150,7 @@ rule audit:
         losses=of_checkpoints("<results>/reference/{model}/step{step}/losses.parquet"),
     output:
         table="<results>/tables/audit.parquet",
-        csv="<results>/tables/audit.csv",
+        csv=csv("audit"),
     log:
         "<logs>/tables/audit.log",
     conda:

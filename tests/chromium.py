@@ -13,7 +13,7 @@ import pytest
 
 
 def program() -> str:
-    """The path of Chromium; Debian's package is installed where it is missing and there is the right to; else a skip."""
+    """The path of Chromium. Where it is missing, Debian's package is installed; without the right, a skip."""
     if not shutil.which("chromium") and os.geteuid() == 0 and shutil.which("apt-get"):
         quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
         subprocess.run(["apt-get", "update"], **quiet)
@@ -102,7 +102,8 @@ class Browser:
         """The expression's value once it is true; fails after ``seconds``."""
         end = time.monotonic() + seconds
         while not (value := self.run(script)):
-            assert time.monotonic() < end, f"not within {seconds} s: {script}\n{self.run('document.body.innerText')[:2000]}"
+            if time.monotonic() > end:
+                raise AssertionError(f"not within {seconds} s: {script}\n{self.run('document.body.innerText')[:2000]}")
             time.sleep(0.1)
         return value
 

@@ -117,9 +117,10 @@ def _state(job: PlannedJob, pending: bool, running: dict[str, float], failed: se
 
 
 def wall_seconds(outputs: tuple[str, ...]) -> float | None:
-    """Wall time of a job from the provenance in the Parquet files it wrote; None where there are none."""
+    """Wall time of a job from the provenance in the Parquet files it wrote; None where they tell none."""
     tables = [Path(output) for output in outputs if output.endswith(".parquet")]
-    return max((read_provenance(path)["wall_seconds"] for path in tables if path.is_file()), default=None)
+    found = [read_provenance(path).get("wall_seconds") for path in tables if path.is_file()]
+    return max((seconds for seconds in found if seconds is not None), default=None)
 
 
 def remaining(jobs: pd.DataFrame) -> pd.Series:

@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
@@ -9,12 +10,16 @@ from smdl.tables import read_provenance
 
 
 def runs(paths: list[str], folder: str) -> pd.DataFrame:
-    """The rows of the table ``runs``, one for each of the Parquet files ``paths`` below ``folder``."""
-    return pd.DataFrame([_row(Path(path), folder) for path in paths]).astype({"seed": "Int64"})
+    """The rows of the table ``runs``, one for each of the Parquet files ``paths`` below ``folder``.
+
+    The empty tables of checkpoints that were screened out tell no job and are left out.
+    """
+    records = {path: read_provenance(path) for path in paths}
+    rows = [_row(Path(path), folder, record) for path, record in records.items() if "screened_out" not in record]
+    return pd.DataFrame(rows).astype({"seed": "Int64"})
 
 
-def _row(path: Path, folder: str) -> dict:
-    record = read_provenance(path)
+def _row(path: Path, folder: str, record: dict[str, Any]) -> dict[str, Any]:
     same = ("table", "wall_seconds", "peak_memory_mb", "device", "peak_device_memory_mb", "stage_version", "commit")
     return {
         "file": str(path.relative_to(folder)),
