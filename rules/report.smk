@@ -5,7 +5,6 @@ report: "../docs/captions/front.rst"
 
 
 localrules:
-    available,
     report,
 
 
@@ -113,12 +112,6 @@ rule explorer:
         ),
     script:
         "../scripts/explorer.py"
-
-
-rule available:
-    """What of the study is there by now: the report of an unfinished study shows it."""
-    input:
-        lambda wc: [path for path in rules.all.input if Path(path).exists()],
 
 
 rule report:

@@ -86,7 +86,7 @@ def failures(state: Path) -> set[str]:
 
 
 def progress(study: Path, state: Path = Path(".snakemake")) -> pd.DataFrame:
-    """One row a job: rule, model, state, log, seconds (as last measured) and elapsed seconds (of a running one)."""
+    """One row a job: rule, model, state, outputs, log, seconds as last measured, elapsed seconds of a running one."""
     everything = planned(snakemake(study, "--dry-run", "--forceall"))
     pending = {job.outputs for job in planned(snakemake(study, "--dry-run"))}
     running, failed = begun(state), failures(state)
@@ -99,6 +99,7 @@ def progress(study: Path, state: Path = Path(".snakemake")) -> pd.DataFrame:
                 "rule": job.rule,
                 "model": job.model,
                 "state": now,
+                "outputs": job.outputs,
                 "log": job.log,
                 "seconds": wall_seconds(job.outputs),
                 "elapsed": time.time() - start if start else 0.0,

@@ -1,14 +1,18 @@
 """Making the report of a study, finished or not, with Snakemake."""
 
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
+import pandas as pd
 import yaml
 
+from smdl.errors import StudyError
 from smdl.files import replacing
-from smdl.progress import ROOT, progress, snakemake
+from smdl.progress import DONE, ROOT, progress, snakemake
 from smdl.report.front import front_page
 from smdl.tables import read_table
 
+MADE = ("report.html", "report.zip")
 STYLE = ROOT / "docs/captions/report.css"
 
 
@@ -16,15 +20,29 @@ def make(study: Path) -> list[Path]:
     """Write ``report.html`` and ``report.zip`` into the folder ``study`` from what is there; their paths.
 
     The front page is written first, to ``report/front.rst``, where the workflow's ``report`` directive finds it.
-    Raises StudyError where no study has begun.
+    Tables and figures that wait to be made anew are left out, as those that are not there. Raises StudyError where
+    there is nothing to show.
     """
     jobs = progress(study)
-    tables = {path.stem: read_table(path) for path in sorted(study.glob("tables/*.parquet"))}
+    files = finished(study, jobs)
+    if not files:
+        raise StudyError(f"nothing of {study} is finished that a report could show")
+    tables = {Path(path).stem: read_table(path) for path in files if path.endswith(".parquet")}
     config = yaml.safe_load((study / "config.yaml").read_text())
     with replacing(study / "report/front.rst") as temporary:
         temporary.write_text(front_page(config, tables, jobs))
-    made = [study / "report.html", study / "report.zip"]
-    for path in made:
-        with replacing(path) as temporary:
-            snakemake(study, "available", "--report", str(temporary), "--report-html-stylesheet-path", str(STYLE))
-    return made
+    # Snakemake names the folder in the zip after the file, so that the names must be the final ones.
+    with TemporaryDirectory(dir=study, prefix=".report") as folder:
+        for name in MADE:
+            made = str(Path(folder) / name)
+            snakemake(study, "--report", made, "--report-html-stylesheet-path", str(STYLE), "--", *files)
+        for name in MADE:
+            (Path(folder) / name).replace(study / name)
+    return [study / name for name in MADE]
+
+
+def finished(study: Path, jobs: pd.DataFrame) -> list[str]:
+    """The tables, figures and pages of the study that are there and up to date."""
+    folders = [(*study.parts, name) for name in ("tables", "figures", "report")]
+    outputs = jobs.loc[jobs["state"] == DONE, "outputs"].explode()
+    return [path for path in outputs if Path(path).parts[: len(study.parts) + 1] in folders]
