@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 SNAKEMAKE := $(BIN)/python -P scripts/smdl/warm.py $(BIN)/snakemake --profile profiles/local
 
-.PHONY: mini calibration hinton theory plan mini-slurm slurm-doctor test test-slurm check clean
+.PHONY: mini report status calibration hinton theory plan mini-slurm slurm-doctor test test-slurm check clean
 
 $(VENV)/installed: requirements.lock
 	$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or newer is needed; this is " + sys.version) if sys.version_info < (3, 11) else None'
@@ -16,6 +16,15 @@ $(VENV)/installed: requirements.lock
 mini: $(VENV)/installed
 	$(SNAKEMAKE) --configfile config.mini.yaml --quiet host reason
 	@$(BIN)/python scripts/summary.py results/mini
+
+# The report of a study, finished or not, as one HTML file and as a zip; and how far the study is. STUDY names it.
+STUDY ?= mini
+
+report: $(VENV)/installed
+	@$(BIN)/python scripts/report.py results/$(STUDY)
+
+status: $(VENV)/installed
+	@$(BIN)/python scripts/status.py results/$(STUDY)
 
 # The experiment of Hinton and van Camp (1993), into results/hinton.
 hinton: $(VENV)/installed
