@@ -33,7 +33,7 @@ FIGURES = ["findings", "delta_loss", "critical_bits", "training", "traces", "ove
 if any(config["coding"][measure]["enabled"] for measure in ("lengths", "bits_back", "proxies")):
     TABLES += ["measures", "rulers"]
     FIGURES += ["rulers_map"]
-PAGES = ["explorer", *TABLES, "exclusions", "runs"]
+PAGES = ["explorer", "settings", *TABLES, "exclusions", "runs"]
 CHECKPOINTS = [(model, step) for model, its in MODELS.items() for step in its["steps"]]
 BLOCKS = range(math.ceil(config["llc"]["chains"] / config["llc"]["chains_per_job"]))
 

@@ -75,13 +75,34 @@ rule table_page:
     log:
         "<logs>/report/{table}.log",
     wildcard_constraints:
-        table="(?!explorer)\\w+",
+        table="(?!explorer|settings)\\w+",
     conda:
         "../envs/analysis.yaml"
     params:
         version=stage_version("report"),
     script:
         "../scripts/table_page.py"
+
+
+rule settings_page:
+    """The configuration as a page that sorts and filters."""
+    input:
+        "<results>/config.yaml",
+    output:
+        report(
+            "<results>/report/settings.html",
+            caption="../docs/captions/table.rst",
+            category="Tables",
+            labels={"table": "settings", "as": "page"},
+        ),
+    log:
+        "<logs>/report/settings.log",
+    conda:
+        "../envs/analysis.yaml"
+    params:
+        version=stage_version("report"),
+    script:
+        "../scripts/settings_page.py"
 
 
 rule explorer:

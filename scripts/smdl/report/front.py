@@ -4,11 +4,9 @@ It is reStructuredText, as Snakemake's reports are; every number in it comes fro
 """
 
 from collections.abc import Iterable
-from textwrap import indent
 from typing import Any
 
 import pandas as pd
-import yaml
 
 from smdl.progress import FAILED, STATES, last_lines
 
@@ -34,9 +32,6 @@ def front_page(config: dict[str, Any], tables: Tables, jobs: pd.DataFrame) -> st
         *_provenance(tables),
         _heading("Where to look"),
         WHERE,
-        _heading("Settings"),
-        "As they were understood, defaults included ::",
-        indent(yaml.safe_dump(config, sort_keys=False, width=100), "   "),
     ]
     return "\n\n".join(parts) + "\n"
 
@@ -44,7 +39,8 @@ def front_page(config: dict[str, Any], tables: Tables, jobs: pd.DataFrame) -> st
 WHERE = """\
 The menu at the left leads to everything. *Figures* holds the pictures, each with a caption behind its (i), and
 *explorer*, in which points tell their checkpoint and scheme and tolerance can be switched. *Tables* holds every table
-twice: as a page that sorts and filters, with the meaning of each column, and as CSV. *Workflow* shows the graph of
+twice: as a page that sorts and filters, with the meaning of each column, and as CSV; *settings*, among them, is the
+whole configuration with the meaning of each key. *Workflow* shows the graph of
 rules; click one for its code and software. *Statistics* shows run times."""
 
 

@@ -21,6 +21,17 @@ EXCLUSIONS = Table(
     ),
 )
 
+SETTINGS = Table(
+    "settings",
+    "The configuration of the study as it was understood, defaults included.",
+    ("key",),
+    (
+        Column("key", TEXT, "key of the configuration, its sections before it"),
+        Column("value", TEXT, "value; the entries of a list one after another"),
+        Column("meaning", TEXT, "what the key says, from the schema"),
+    ),
+)
+
 RUNS = Table(
     "runs",
     "How every Parquet file of the study came about.",

@@ -1,0 +1,16 @@
+"""Rule settings_page: the configuration as a page that sorts and filters."""
+
+from smdl.job import job
+
+with job(snakemake) as this:
+    import yaml
+
+    from smdl.files import replacing
+    from smdl.report.pages import page
+    from smdl.report.settings import settings
+    from smdl.tables.report import SETTINGS
+
+    with open(snakemake.input[0]) as stream:
+        rows = SETTINGS.conform(settings(yaml.safe_load(stream)))
+    with replacing(snakemake.output[0]) as temporary:
+        temporary.write_text(page(SETTINGS, rows))
