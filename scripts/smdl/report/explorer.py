@@ -1,53 +1,49 @@
-"""The interactive figure: critical level against LLC, with switches for scheme and tolerance."""
+"""The interactive figure: critical level against LLC, with switches for scheme and tolerance.
 
+It is a Vega-Lite figure, and the libraries that draw it are those that come with Snakemake for its reports.
+"""
+
+import json
+from string import Template
 from typing import Any
 
-import numpy as np
 import pandas as pd
-import plotly.graph_objects as go
+from snakemake.assets import Assets
 
 from smdl.figures.style import COLOURS
+from smdl.report.offline import UNPACK, packed
 
 CHECKPOINT = ["model", "step"]
 CURVE = ["scheme", "variant", "epsilon"]
-SYMBOLS = ("circle", "square", "triangle-up", "diamond", "triangle-down", "cross", "x")
+LIBRARIES = ("vega/vega.js", "vega-lite/vega-lite.js", "vega-embed/vega-embed.js")
+SHAPES = ("circle", "square", "triangle-up", "diamond", "triangle-down", "cross", "triangle-right")
 
-HOVER = (
-    "<b>%{customdata[0]}, step %{customdata[1]}</b><br>LLC %{x:.4g} ± %{customdata[2]:.2g} (%{customdata[4]})<br>"
-    "critical level %{y:.4g} ± %{customdata[3]:.2g} %{customdata[6]} (%{customdata[5]})<br>"
-    "LLC of the control %{customdata[7]:.4g}<br>loss %{customdata[8]:.4g} nats a token<extra></extra>"
-)
-SHOWN = ["model", "step", "llc_se", "level_se", "status_llc", "status", "unit", "control", "loss"]
+PAGE = Template("""<!doctype html>
+<html lang="en"><head><meta charset="utf-8"><title>Critical level against LLC</title>
+<style>
+body { font: 14px system-ui, sans-serif; margin: 1em } .vega-bind { display: inline-block; margin-right: 2em }
+#figure { width: 95% } #figure.vega-embed .vega-bindings { position: static }
+</style></head><body><div id="figure"></div>
+<p>Hover over a point for its checkpoint. Click a model in the legend to see it alone, drag to move, turn the wheel to
+zoom, click twice to return. Faint: outside the regression's window. Open: the LLC is not admitted to it.</p>
+<script>$unpack
+(async () => {
+  for (const library of await Promise.all([$libraries])) {
+    const script = document.createElement("script");
+    script.textContent = library;
+    document.head.append(script);
+  }
+  const figure = JSON.parse(await $figure);
+  await vegaEmbed("#figure", figure, {actions: {source: false, compiled: false, editor: false}, renderer: "svg"});
+})();
+</script></body></html>
+""")
 
-# plotly's own menus cannot combine two choices, so that two <select> elements show and hide the traces.
-SWITCHES = """
-const figure = document.getElementById('{plot_id}');
-const bar = document.createElement('div');
-bar.style.cssText = 'font: 14px system-ui, sans-serif; padding: 8px 16px';
-figure.before(bar);
-function choice(name, label) {
-  const values = [...new Set(figure.data.map(trace => trace.meta[name]))];
-  const select = document.createElement('select');
-  select.id = name;
-  values.forEach(value => select.add(new Option(value)));
-  const text = document.createElement('label');
-  text.style.marginRight = '20px';
-  text.append(label + ' ', select);
-  bar.append(text);
-  select.onchange = show;
-  return select;
-}
-const scheme = choice('scheme', 'Scheme'), epsilon = choice('epsilon', 'Tolerance (nats)');
-function show() {
-  const chosen = figure.data.map(t => t.meta.scheme === scheme.value && String(t.meta.epsilon) === epsilon.value);
-  const first = figure.data[chosen.indexOf(true)];
-  const title = 'critical level' + (first ? ' (' + first.meta.unit + ')' : '');
-  const layout = {'yaxis.title.text': title, 'xaxis.autorange': true, 'yaxis.autorange': true};
-  Plotly.update(figure, {visible: chosen}, layout);
-}
-const start = figure.data.find(trace => trace.meta.headline) || figure.data[0];
-if (start) { scheme.value = start.meta.scheme; epsilon.value = String(start.meta.epsilon); show(); }
-"""
+
+def page(figure: dict[str, Any]) -> str:
+    """The figure as one HTML page with the libraries in it: nothing is loaded from elsewhere."""
+    libraries = ", ".join(packed(Assets.get_content(name)) for name in LIBRARIES)
+    return PAGE.substitute(unpack=UNPACK, libraries=libraries, figure=packed(json.dumps(figure)))
 
 
 def draw(
@@ -57,73 +53,141 @@ def draw(
     headline: dict[str, Any],
     windows: dict[str, list[int]],
     admit: list[str],
-) -> go.Figure:
-    """Points and fitted line of every model, scheme, variant and tolerance; the headline's are shown first.
+) -> dict[str, Any]:
+    """The Vega-Lite specification: points with standard errors and the fitted line of each model over its window.
 
-    Filled: in the regression's window and admitted; faint: outside the window; open: LLC not admitted.
+    Every model, scheme, variant and tolerance is in it; the headline's are shown first.
     """
-    points = critical.dropna(subset=["level"]).merge(llc, on=CHECKPOINT, suffixes=("", "_llc"))
-    models = {model: i for i, model in enumerate(llc["model"].unique())}
-    fits = regressions[regressions["window"] == "config"].set_index(["model", *CURVE])
-    figure = go.Figure()
-    for (scheme, variant, epsilon), group in points.groupby(CURVE, sort=False):
-        named = {"scheme": scheme, "variant": variant, "epsilon": epsilon} == headline
-        for model, own in group.groupby("model", sort=False):
-            first = {
-                "scheme": f"{scheme}, {variant}",
-                "epsilon": epsilon,
-                "unit": own["unit"].iloc[0],
-                "headline": named,
-            }
-            look = {"meta": first, "visible": named, "legendgroup": model}
-            figure.add_trace(_points(own, windows[model], admit, models[model], look))
-            figure.add_trace(_line(own, fits.loc[(model, scheme, variant, epsilon)], models[model], look))
-    figure.update_layout(
-        template="plotly_white",
-        xaxis_title="local learning coefficient (LLC)",
-        margin={"t": 20},
-        hoverlabel={"align": "left"},
-    )
-    return figure
+    points = _points(llc, critical, windows, admit)
+    curves = points["curve"].unique().tolist()
+    units = points.drop_duplicates("curve").set_index("curve")["unit"].to_dict()
+    first = f"{headline['scheme']}, {headline['variant']}"
+    return {
+        "$schema": "https://vega.github.io/schema/vega-lite/v5.json",
+        "width": "container",
+        "height": 460,
+        "params": [
+            _switch("curve", "Scheme ", curves, first if first in curves else curves[0] if curves else ""),
+            _switch("tolerance", "Tolerance (nats) ", sorted(points["epsilon"].unique()), headline["epsilon"]),
+        ],
+        "title": {"text": {"expr": f"curve + ': critical level (' + {json.dumps(units)}[curve] + ') against LLC'"}},
+        "datasets": {"points": _records(points), "lines": _ends(points, regressions)},
+        "encoding": {"color": _colour(list(llc["model"].unique()))},
+        "layer": [
+            {**CHOSEN, "data": {"name": "lines"}, **LINES},
+            *({**CHOSEN, "data": {"name": "points"}, **_bars(axis)} for axis in ("x", "y")),
+            {**CHOSEN, "data": {"name": "points"}, **_marks(list(llc["model"].unique()))},
+        ],
+        "config": {"view": {"stroke": None}, "axis": {"gridColor": "#e6e6e6"}},
+    }
 
 
-def page(figure: go.Figure) -> str:
-    """The figure as one HTML page with the library in it: nothing is loaded from elsewhere."""
-    return figure.to_html(include_plotlyjs=True, post_script=SWITCHES, default_height="85vh", div_id="explorer")
-
-
-def _points(own: pd.DataFrame, window: list[int], admit: list[str], number: int, look: dict) -> go.Scatter:
-    inside, admitted = own["step"].between(*window), own["status_llc"].isin(admit)
-    symbol = SYMBOLS[number % len(SYMBOLS)]
-    return go.Scatter(
-        x=own["llc"],
-        y=own["level"],
-        error_x={"array": own["llc_se"], "thickness": 1, "width": 0},
-        error_y={"array": own["level_se"], "thickness": 1, "width": 0},
-        mode="markers",
-        name=own["model"].iloc[0],
-        marker={
-            "color": COLOURS[number % len(COLOURS)],
-            "symbol": np.where(admitted, symbol, f"{symbol}-open").tolist(),
-            "opacity": np.where(inside, 1.0, 0.35).tolist(),
-            "size": 9,
+def _points(llc: pd.DataFrame, critical: pd.DataFrame, windows: dict[str, list[int]], admit: list[str]) -> pd.DataFrame:
+    points = critical.merge(llc, on=CHECKPOINT, suffixes=("", "_llc")).dropna(subset=["level", "llc"])
+    inside = [windows[model][0] <= step <= windows[model][1] for model, step in points[CHECKPOINT].to_numpy()]
+    return points.assign(
+        curve=points["scheme"] + ", " + points["variant"],
+        inside=pd.Series(inside, index=points.index, dtype=bool),
+        admitted=points["status_llc"].isin(admit),
+        **{
+            f"{name}_{end}": points[name] + sign * points[f"{name}_se"]
+            for name in ("llc", "level")
+            for end, sign in ENDS
         },
-        customdata=own[SHOWN].astype(object).to_numpy(),
-        hovertemplate=HOVER,
-        **look,
     )
 
 
-def _line(own: pd.DataFrame, fit: pd.Series, number: int, look: dict) -> go.Scatter:
-    x = np.array([own["llc"].min(), own["llc"].max()])
-    fitted = f"R² = {fit['r2']:.3f}" if np.isfinite(fit["slope"]) else "no fit"
-    name = f"{fitted}, n = {fit['n']}, steps {fit['first']} to {fit['last']}"
-    return go.Scatter(
-        x=x,
-        y=fit["intercept"] + fit["slope"] * x,
-        mode="lines",
-        name=name,
-        line={"color": COLOURS[number % len(COLOURS)], "width": 1.5},
-        hoverinfo="skip",
-        **look,
-    )
+ENDS = (("low", -1), ("high", 1))
+SHOWN = [
+    *("model", "step", "curve", "epsilon", "llc", "llc_se", "llc_low", "llc_high", "status_llc", "level", "level_se"),
+    *("level_low", "level_high", "unit", "status", "control", "loss", "inside", "admitted"),
+]
+
+
+def _records(points: pd.DataFrame) -> list[dict[str, Any]]:
+    return json.loads(points[SHOWN].to_json(orient="records", double_precision=6))
+
+
+def _ends(points: pd.DataFrame, regressions: pd.DataFrame) -> list[dict[str, Any]]:
+    """Both ends of every fitted line, over the points that it was fitted to."""
+    key = ["model", *CURVE]
+    fits = regressions[regressions["window"] == "config"].dropna(subset=["slope"]).set_index(key)
+    fitted = points[points["inside"] & points["admitted"]]
+    rows = []
+    for name, own in fitted.groupby(key, sort=False):
+        if name in fits.index:
+            fit = fits.loc[name]
+            told = f"R² = {fit['r2']:.3f}, n = {fit['n']}, steps {fit['first']} to {fit['last']}"
+            common = {"model": name[0], "curve": own["curve"].iloc[0], "epsilon": name[3], "fit": told}
+            ends = (own["llc"].min(), own["llc"].max())
+            rows += [{**common, "llc": x, "level": fit["intercept"] + fit["slope"] * x} for x in ends]
+    return rows
+
+
+def _switch(name: str, label: str, options: list, value: Any) -> dict[str, Any]:
+    return {"name": name, "value": value, "bind": {"input": "select", "options": options, "name": label}}
+
+
+def _colour(models: list[str]) -> dict[str, Any]:
+    colours = [COLOURS[i % len(COLOURS)] for i in range(len(models))]
+    return {"field": "model", "type": "nominal", "scale": {"domain": models, "range": colours}}
+
+
+def _axis(name: str, title: str) -> dict[str, Any]:
+    return {"field": name, "type": "quantitative", "title": title, "scale": {"zero": False}}
+
+
+X = _axis("llc", "local learning coefficient (LLC)")
+Y = _axis("level", "critical level")
+
+
+CHOSEN = {"transform": [{"filter": "datum.curve === curve && datum.epsilon === tolerance"}]}
+LINES = {
+    "mark": {"type": "line", "strokeWidth": 1.5},
+    "encoding": {"x": X, "y": Y, "tooltip": [{"field": "model"}, {"field": "fit"}]},
+}
+
+
+def _bars(axis: str) -> dict[str, Any]:
+    name = {"x": "llc", "y": "level"}[axis]
+    ends = {axis: {**{"x": X, "y": Y}[axis], "field": f"{name}_low"}, f"{axis}2": {"field": f"{name}_high"}}
+    return {
+        "mark": {"type": "rule", "opacity": 0.5},
+        "encoding": {"x": X, "y": Y, **ends},
+    }
+
+
+def _marks(models: list[str]) -> dict[str, Any]:
+    shapes = [SHAPES[i % len(SHAPES)] for i in range(len(models))]
+    numbers = {
+        "llc": "LLC",
+        "llc_se": "± (LLC)",
+        "control": "control",
+        "level": "critical level",
+        "level_se": "± (level)",
+    }
+    texts = {"unit": "unit", "status_llc": "status of the LLC", "status": "status of the level"}
+    return {
+        "params": [
+            {"name": "alone", "select": {"type": "point", "fields": ["model"]}, "bind": "legend"},
+            {"name": "view", "select": "interval", "bind": "scales"},
+        ],
+        "mark": {"type": "point", "size": 70},
+        "encoding": {
+            "x": X,
+            "y": Y,
+            "shape": {"field": "model", "type": "nominal", "scale": {"domain": models, "range": shapes}},
+            "fill": {"condition": {"test": "datum.admitted", **_colour(models)}, "value": "white"},
+            "opacity": {
+                "condition": {"test": {"and": ["datum.inside", {"param": "alone"}]}, "value": 1},
+                "value": 0.3,
+            },
+            "tooltip": [
+                {"field": "model"},
+                {"field": "step", "type": "quantitative"},
+                *({"field": f, "type": "quantitative", "format": ".4g", "title": t} for f, t in numbers.items()),
+                {"field": "loss", "type": "quantitative", "format": ".4g", "title": "loss (nats a token)"},
+                *({"field": f, "title": t} for f, t in texts.items()),
+            ],
+        },
+    }

@@ -35,7 +35,7 @@ def make(study: Path) -> list[Path]:
     with TemporaryDirectory(dir=study, prefix=".report") as folder:
         for name in MADE:
             made = str(Path(folder) / name)
-            snakemake(study, "--report", made, "--report-html-stylesheet-path", str(STYLE), "--", *files)
+            snakemake(study, "--report", made, "--report-stylesheet", str(STYLE), "--", *files)
         for name in MADE:
             (Path(folder) / name).replace(study / name)
     return [study / name for name in MADE]

@@ -6,6 +6,7 @@ from string import Template
 
 import pandas as pd
 
+from smdl.report.offline import LARGEST, UNPACK, packed
 from smdl.tables import Column, Table
 
 PAGE = Template("""<!doctype html>
@@ -22,8 +23,8 @@ tbody tr:nth-child(odd) { background: #f5f5f5 } dt { font-weight: 600 } dd { mar
 a number with &lt;, &gt; or = before it.</p>
 <p id="count"></p><table><thead><tr id="head"></tr></thead><tbody id="body"></tbody></table>
 <h2>Columns</h2><dl>$glossary</dl>
-<script>
-const columns = $columns, rows = $rows, most = 500;
+<script>$unpack
+const columns = $columns, most = 500; let rows = [];
 const filters = columns.map(() => ""); let by = -1, up = true;
 const shown = v => v === null ? "" : String(typeof v === "number" && !Number.isInteger(v) ? +v.toPrecision(5) : v);
 function passes(value, filter) {
@@ -59,27 +60,32 @@ columns.forEach((name, i) => {
   cell.append(button, document.createElement("br"), filter);
   document.getElementById("head").append(cell);
 });
-draw();
+$rows.then(text => { rows = JSON.parse(text); draw(); });
 </script></body></html>
 """)
 
 
 def page(table: Table, rows: pd.DataFrame) -> str:
-    """The page of ``rows``, with the meaning and unit of every column below them."""
-    return PAGE.substitute(
-        name=html.escape(table.name),
-        description=html.escape(table.description),
-        glossary="".join(_entry(column) for column in table.columns),
-        columns=_script(json.dumps([column.name for column in table.columns])),
-        rows=_script(rows[[column.name for column in table.columns]].to_json(orient="values", double_precision=12)),
-    )
+    """The page of ``rows``, with the meaning and unit of every column below them.
+
+    Where a page of all rows would be more than a browser opens within a report, it holds the first of them and says so.
+    """
+    names = [column.name for column in table.columns]
+    shown, count = "", len(rows)
+    while not shown or len(shown) > LARGEST:
+        cut = f" Only the first {count} of {len(rows)} rows fit in here; the CSV file has all." if shown else ""
+        shown = PAGE.substitute(
+            name=html.escape(table.name),
+            description=html.escape(table.description) + cut,
+            glossary="".join(_entry(column) for column in table.columns),
+            columns=json.dumps(names),
+            unpack=UNPACK,
+            rows=packed(rows[names].head(count).to_json(orient="values", double_precision=12)),
+        )
+        count = count // 2
+    return shown
 
 
 def _entry(column: Column) -> str:
     unit = f" ({html.escape(column.unit)})" if column.unit else ""
     return f"<dt>{html.escape(column.name)}{unit}</dt><dd>{html.escape(column.description)}</dd>"
-
-
-def _script(text: str) -> str:
-    """JSON that cannot end the script element it stands in."""
-    return text.replace("<", "\\u003c")
