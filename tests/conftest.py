@@ -18,3 +18,14 @@ settings.load_profile("smdl")
 def mini() -> dict:
     """The mini study's config, a copy to change."""
     return copy.deepcopy(yaml.safe_load((ROOT / "config.mini.yaml").read_text()))
+
+
+@pytest.fixture(scope="session")
+def small_study(tmp_path_factory) -> Path:
+    """The folder of a small study that was run from nothing; copy it to change it."""
+    from workflow import small_config, snakemake
+
+    folder = tmp_path_factory.mktemp("small")
+    run = snakemake(folder, small_config(), warm=True)
+    assert run.returncode == 0, run.stderr
+    return folder

@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 
 import numpy as np
 import pandas as pd
@@ -17,11 +18,8 @@ GATHERED = {table.name: table for table in (CHECKPOINTS, LLC, CURVES, CRITICAL, 
 
 
 @pytest.fixture(scope="module")
-def study(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("study")
-    run = snakemake(folder, small_config(), warm=True)
-    assert run.returncode == 0, run.stderr
-    return folder
+def study(small_study, tmp_path_factory):
+    return shutil.copytree(small_study, tmp_path_factory.mktemp("study"), dirs_exist_ok=True)
 
 
 def tables(folder) -> dict[str, pd.DataFrame]:

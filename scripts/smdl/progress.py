@@ -9,6 +9,7 @@ import re
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -87,8 +88,10 @@ def failures(state: Path) -> set[str]:
 
 def progress(study: Path, state: Path = Path(".snakemake")) -> pd.DataFrame:
     """One row a job: rule, model, state, outputs, log, seconds as last measured, elapsed seconds of a running one."""
-    everything = planned(snakemake(study, "--dry-run", "--forceall"))
-    pending = {job.outputs for job in planned(snakemake(study, "--dry-run"))}
+    with ThreadPoolExecutor() as pool:
+        plans = pool.map(lambda more: planned(snakemake(study, "--dry-run", *more)), ([], ["--forceall"]))
+    unfinished, everything = plans
+    pending = {job.outputs for job in unfinished}
     running, failed = begun(state), failures(state)
     rows = []
     for job in everything:

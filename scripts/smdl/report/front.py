@@ -21,7 +21,7 @@ def front_page(config: dict[str, Any], tables: Tables, jobs: pd.DataFrame) -> st
         _heading(f"Study {config['study']}", "="),
         _studied(config, tables),
         _heading("Finding"),
-        *_finding(config["compression"]["headline"], tables),
+        *finding(config["compression"]["headline"], tables),
         _heading("How sure it is"),
         *_uncertainty(config, tables),
         _heading("Left out"),
@@ -80,7 +80,8 @@ def headline_fits(regressions: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame
     return ours, ours[key].merge(regressions[regressions["window"] == "all"], on=key)
 
 
-def _finding(headline: dict[str, Any], tables: Tables) -> Iterable[str]:
+def finding(headline: dict[str, Any], tables: Tables) -> Iterable[str]:
+    """The paragraphs on the headline's regressions, from the table ``regressions``."""
     if "regressions" not in tables:
         yield "There is no finding yet: the study's regressions are not made. See *Failures* below."
         return

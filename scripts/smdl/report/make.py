@@ -1,5 +1,6 @@
 """Making the report of a study, finished or not, with Snakemake."""
 
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -33,9 +34,10 @@ def make(study: Path) -> list[Path]:
         temporary.write_text(front_page(config, tables, jobs))
     # Snakemake names the folder in the zip after the file, so that the names must be the final ones.
     with TemporaryDirectory(dir=study, prefix=".report") as folder:
-        for name in MADE:
-            made = str(Path(folder) / name)
-            snakemake(study, "--report", made, "--report-stylesheet", str(STYLE), "--", *files)
+        made = [str(Path(folder) / name) for name in MADE]
+        with ThreadPoolExecutor() as pool:
+            style = ["--report-stylesheet", str(STYLE)]
+            list(pool.map(lambda path: snakemake(study, "--report", path, *style, "--", *files), made))
         for name in MADE:
             (Path(folder) / name).replace(study / name)
     return [study / name for name in MADE]

@@ -1,0 +1,285 @@
+"""The report of a small study in a real browser, and what is told of a study that runs, failed or ended."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import yaml
+
+from chromium import Browser
+from conftest import ROOT
+from smdl.progress import DONE, FAILED, LEFT, RUNNING, last_lines, remaining, told
+from smdl.report.exclusions import exclusions
+from smdl.report.front import finding
+from smdl.report.offline import LARGEST
+from smdl.report.pages import page
+from smdl.tables import empty
+from smdl.tables.report import EXCLUSIONS, RUNS
+from smdl.tables.study import CRITICAL, LLC
+from workflow import SNAKEMAKE, small_config, snakemake
+
+
+def tool(script: str, folder: Path, *arguments: str) -> subprocess.CompletedProcess:
+    command = [sys.executable, str(ROOT / f"scripts/{script}.py"), "results/small", *arguments]
+    return subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=300)
+
+
+@pytest.fixture(scope="module")
+def study(small_study, tmp_path_factory) -> Path:
+    """A finished study with its report; the report and the figure to look closer at are kept beside."""
+    folder = shutil.copytree(small_study, tmp_path_factory.mktemp("report"), dirs_exist_ok=True)
+    made = tool("report", folder)
+    assert made.returncode == 0, made.stderr
+    for name in ("report.html", "report.zip", "report/explorer.html"):
+        shutil.copy(folder / "results/small" / name, folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def broken(study) -> Path:
+    """The same study, its sampler set so that the chains fail, and the report of that."""
+    changed = small_config()
+    changed["llc"] |= {"lr": 1e38, "gamma": 0.0, "control": False}
+    assert snakemake(study, changed, warm=True).returncode == 1
+    made = tool("report", study)
+    assert made.returncode == 0, made.stderr
+    return study
+
+
+@pytest.fixture(scope="module")
+def browser(tmp_path_factory):
+    one = Browser(tmp_path_factory.mktemp("browser") / "profile")
+    yield one
+    one.close()
+
+
+def opened(browser: Browser, path: Path) -> str:
+    """Open a report; the text of its front page."""
+    browser.errors.clear()
+    browser.requests.clear()
+    browser.open(path)
+    return browser.wait("document.querySelector('.prose')?.innerText")
+
+
+def click_in_row(browser: Browser, labels: list[str]) -> None:
+    """Click the eye in the row of the menu that has these labels."""
+    wanted = json.dumps(json.dumps(labels, separators=(",", ":")))
+    browser.wait(f"""(() => {{
+        const told = row => JSON.stringify([...row.cells].slice(0, -1).map(cell => cell.innerText.trim()));
+        const row = [...document.querySelectorAll("nav tr")].find(row => told(row) === {wanted});
+        if (row) row.querySelector("a").click();
+        return !!row;
+    }})()""")
+
+
+def shown_in(browser: Browser, folder: Path, name: str) -> None:
+    """The picture or page that the report shows now is whole: pictures have pixels, pages have what they are for."""
+    if name.endswith(".png"):
+        browser.wait("document.querySelector('.p-3 > img')?.naturalWidth > 300")
+    else:
+        browser.wait("document.querySelector('iframe')?.src.startsWith('data:text/html')")
+        assert browser.run("document.querySelector('iframe').src.length") < 2**21, "browsers show no longer address"
+
+
+def test_the_front_page_tells_what_was_studied_left_out_and_done(study, browser):
+    text = opened(browser, study / "report.html")
+    tables = {name: pd.read_csv(study / f"results/small/tables/{name}.csv") for name in ("llc", "exclusions", "runs")}
+    out = ~tables["exclusions"]["used"]
+    assert out.sum() > 3
+    assert f"{out.sum()} estimate(s) are kept out of every regression; {(~out).sum()} more are used" in text
+    assert f"R-hat is {tables['llc']['r_hat'].min():.3g} to {tables['llc']['r_hat'].max():.3g}" in text
+    assert f"{len(tables['runs'])} files took" in text
+    for words in ("3 training checkpoints of 1 model(s)", "too noisy", "all above", "No job failed.", "0.02 nats"):
+        assert words in text, words
+
+
+def test_every_figure_and_table_is_reached_by_clicks_without_errors_or_network(study, browser):
+    opened(browser, study / "report.html")
+    results = browser.run("Object.entries(results).map(([path, r]) => [path, r.labels, r.caption.length])")
+    folder = study / "results/small"
+    marked = {path for path, _, _ in results}
+    assert marked >= {f"results/small/{path.relative_to(folder)}" for path in folder.glob("figures/**/*.png")}
+    assert marked >= {f"results/small/tables/{path.name}" for path in folder.glob("tables/*.csv")}
+    assert marked >= {f"results/small/report/{path.stem}.html" for path in folder.glob("tables/*.csv")}
+    assert all(length > 100 for _, _, length in results), "every caption explains"
+    for category, kinds in {"Figures": (".png", ".html"), "Tables": (".html",)}.items():
+        browser.click(category)
+        for path, labels, _ in results:
+            if path.endswith(kinds) and ("figure" in labels) == (category == "Figures"):
+                click_in_row(browser, [labels[name] for name in sorted(labels, reverse=True)])
+                shown_in(browser, study, path)
+        browser.click("Results")
+    assert not browser.errors
+    assert {request.split(":")[0] for request in browser.requests} <= {"file", "data", "blob"}
+
+
+def test_the_zip_holds_the_report_and_every_result(study, tmp_path, browser):
+    with zipfile.ZipFile(study / "report.zip") as archive:
+        archive.extractall(tmp_path)
+    assert "Study small" in opened(browser, tmp_path / "report/report.html")
+    uris = browser.run("Object.values(results).map(result => result.data_uri)")
+    assert all((tmp_path / "report" / uri).is_file() for uri in uris)
+    assert not browser.errors
+
+
+def test_a_table_page_sorts_and_filters(study, browser):
+    browser.errors.clear()
+    browser.open(study / "results/small/report/critical.html")
+    whole = browser.wait("document.querySelectorAll('tbody tr').length")
+    assert whole == len(pd.read_csv(study / "results/small/tables/critical.csv"))
+    steps = "[...document.querySelectorAll('tbody tr')].map(row => +row.cells[1].textContent)"
+    browser.click("step")
+    browser.click("step")
+    assert browser.run(steps) == sorted(browser.run(steps), reverse=True)
+    browser.run(
+        "(f => { f.value = '> 15'; f.dispatchEvent(new Event('input')) })(document.querySelectorAll('thead input')[1])"
+    )
+    assert set(browser.run(steps)) == {20, 30}
+    assert not browser.errors
+
+
+def test_the_interactive_figure_switches_and_tells_its_points(study, browser):
+    browser.errors.clear()
+    browser.open(study / "explorer.html")
+    marks = "document.querySelectorAll('.mark-symbol.role-mark path').length"
+    critical = pd.read_csv(study / "results/small/tables/critical.csv").query("variant == 'minimised'")
+    levels = critical.groupby("epsilon")["level"].count()
+    browser.wait(f"{marks} === {levels[0.02]}")
+    browser.run("""(select => {
+        select.value = [...select.options].find(option => +option.text === 0.1).value;
+        for (const name of ["input", "change"]) select.dispatchEvent(new Event(name));
+    })(document.querySelectorAll(".vega-bindings select")[1])""")
+    assert levels[0.1] != levels[0.02]
+    browser.wait(f"{marks} === {levels[0.1]}")
+    assert not browser.errors
+    assert not [request for request in browser.requests if request.startswith("http")]
+
+
+def test_a_study_with_failed_jobs_says_which_and_shows_the_rest(broken, browser):
+    text = opened(browser, broken / "results/small/report.html")
+    assert "llc_chains failed; its log, results/small/logs/llc_chains/tiny/step10/block0.log" in text
+    assert "left the finite losses at step" in text
+    assert "There is no finding yet" in text
+    shown = browser.run("Object.keys(results)")
+    assert "results/small/report/critical.html" in shown
+    assert "results/small/tables/llc.csv" not in shown, "the numbers of another configuration are not shown"
+    assert not browser.errors
+
+
+def test_status_of_a_failed_study_names_log_and_last_words(broken):
+    text = tool("status", broken).stdout
+    line = next(line.split() for line in text.splitlines() if line.startswith("llc_chains"))
+    assert line[1:5] == ["0", "0", "3", "0"]
+    assert next(line.split() for line in text.splitlines() if line.startswith("quantize"))[1:5] == ["3", "0", "0", "0"]
+    assert "failed: llc_chains; its log is results/small/logs/llc_chains/tiny/step10/block0.log" in text
+    assert "error: chain 0 left the finite losses" in text
+
+
+def test_status_while_snakemake_runs_and_after_it_was_stopped(broken):
+    long = small_config()
+    long["llc"] |= {"draws": 100_000}
+    (broken / "long.yaml").write_text(yaml.safe_dump(long))
+    command = [SNAKEMAKE, "--snakefile", str(ROOT / "Snakefile"), "--profile", str(ROOT / "profiles/local")]
+    command += ["--configfile", "long.yaml", "--cores", "1"]
+    with (broken / "long.log").open("wb") as log:
+        run = subprocess.Popen(command, cwd=broken, stdout=log, stderr=log, start_new_session=True)
+    try:
+        started = time.monotonic()
+        logs = broken / "results/small/logs/llc_chains"
+        while not any("it/s" in path.read_text() for path in logs.glob("**/*.log")):
+            assert run.poll() is None and time.monotonic() < started + 120, (broken / "long.log").read_text()
+            time.sleep(0.2)
+        during = tool("status", broken).stdout
+    finally:
+        os.killpg(run.pid, signal.SIGTERM)
+        run.wait(60)
+    line = next(line.split() for line in during.splitlines() if line.startswith("llc_chains"))
+    assert line[1:5] == ["0", "1", "2", "0"], during
+    assert "running for" in during
+    after = next(line.split() for line in tool("status", broken).stdout.splitlines() if line.startswith("llc_chains"))
+    assert after[2] == "0"
+
+
+def test_a_folder_without_a_study_is_told_in_one_line(tmp_path):
+    for script in ("status", "report"):
+        run = tool(script, tmp_path)
+        assert run.returncode == 1
+        assert run.stderr.strip() == "error: results/small holds no config.yaml: no study has begun there"
+
+
+def jobs_of(*rows: tuple) -> pd.DataFrame:
+    columns = ["rule", "model", "state", "log", "seconds", "elapsed"]
+    return pd.DataFrame(rows, columns=columns)
+
+
+def test_time_left_follows_jobs_of_the_same_model_then_of_the_same_rule():
+    jobs = jobs_of(
+        ("llc", "a", DONE, "", 10.0, 0.0),
+        ("llc", "a", DONE, "", 30.0, 0.0),
+        ("llc", "b", DONE, "", 100.0, 0.0),
+        ("llc", "a", RUNNING, "", None, 5.0),
+        ("llc", "b", FAILED, "", None, 0.0),
+        ("llc", "c", LEFT, "", None, 0.0),
+        ("fit", "a", LEFT, "", None, 0.0),
+    )
+    assert remaining(jobs).tolist()[:3] == [15.0, 100.0, 30.0]
+    assert np.isnan(remaining(jobs).iloc[3])
+    text = told(jobs, at_once=2)
+    assert f"{145 / 3600:.2f} hours of work are left: {145 / 7200:.2f} hours with 2 at a time." in text
+    assert "Not counted, for want of a measured job: fit." in text
+
+
+def test_last_lines_take_the_latest_state_of_a_progress_bar(tmp_path):
+    log = tmp_path / "log"
+    log.write_bytes(b"begin\n\n 10%|#   | 1/10\r 50%|##  | 5/10\nlast\n")
+    assert last_lines(str(log), 2) == [" 50%|##  | 5/10", "last"]
+    assert last_lines(str(tmp_path / "none"), 2) == []
+
+
+def test_a_study_in_order_has_no_exclusions_and_an_odd_one_has_all():
+    llc, critical = empty(LLC), empty(CRITICAL)
+    assert EXCLUSIONS.conform(exclusions(llc, critical, {}, ["ok"])).empty
+    llc = pd.DataFrame({"model": "a", "step": [1, 2, 3], "status": ["ok", "not mixed", "excluded"], "reason": "why"})
+    critical = pd.DataFrame(
+        {"model": "a", "step": 1, "scheme": "q", "variant": "v", "epsilon": [0.1, 0.2, 0.3], "level": [1, 2, np.nan]}
+    ).assign(status=["ok", "not monotone", "all below"])
+    rows = EXCLUSIONS.conform(exclusions(llc, critical, {"a": [2, 3]}, ["ok", "not mixed"]))
+    assert rows["status"].tolist() == ["not mixed", "excluded", "not monotone", "all below"]
+    assert rows["used"].tolist() == [True, False, True, False]
+    assert rows["in_window"].tolist() == [True, True, False, False]
+
+
+def test_a_page_is_never_larger_than_a_browser_opens_and_says_what_it_left_out():
+    rows = empty(RUNS).reindex(range(20_000))
+    rows["file"] = [str(number) for number in range(20_000)]
+    rows["settings"] = [np.random.default_rng(n).bytes(80).hex() for n in range(20_000)]
+    text = page(RUNS, rows)
+    assert len(text) <= LARGEST
+    assert "of 20000 rows fit in here; the CSV file has all." in text
+
+
+def test_the_finding_is_what_the_regressions_say():
+    common = {"scheme": "quantize", "variant": "minimised", "epsilon": 0.5, "first": 10, "last": 90, "excluded": 1}
+    common |= {"n": 7, "intercept": 0.0, "r2": 0.9, "spearman": 0.95, "control_r2": 0.97, "loss_r2": 0.5}
+    common |= {"partial_r2_given_control": 0.1, "partial_r2_given_loss": 0.8}
+    slopes = {"up": (0.2, 0.1, 0.3), "flat": (0.01, -0.1, 0.12), "none": (np.nan, np.nan, np.nan)}
+    rows = [
+        {**common, "model": model, "window": window, "headline": window == "config", "slope": slope}
+        | {"slope_low": low, "slope_high": high}
+        for model, (slope, low, high) in slopes.items()
+        for window in ("config", "all")
+    ]
+    headline = {"scheme": "quantize", "variant": "minimised", "epsilon": 0.5}
+    text = "\n".join(finding(headline, {"regressions": pd.DataFrame(rows)}))
+    assert "**rises with the LLC in 1 of 2 model(s)**, falls with it in 0, and shows no slope" in text
+    assert "samples no loss at all, in 0 of 2, and more than the plain loss in 2 of 2" in text
+    assert "0.2 [0.1, 0.3]" in text
