@@ -1,5 +1,7 @@
 """What every script does around its library call: log, provenance, and errors that a user can read."""
 
+from __future__ import annotations
+
 import json
 import os
 import platform
@@ -11,16 +13,19 @@ import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import cache
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
-
-import pandas as pd
+from typing import TYPE_CHECKING, Any
 
 from smdl.errors import StudyError
-from smdl.screening import leave_empty, screened_out
-from smdl.tables import Table, write_csv, write_table
 from smdl.warm import hand_over
+
+# A script that is handed over to a warm process ends there: nothing heavy is imported before.
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from smdl.tables import Table
 
 RECORDED_PACKAGES = ("snakemake", "torch", "transformers", "numpy", "pandas", "scipy", "pyarrow")
 
@@ -50,10 +55,14 @@ class Job:
 
     def write(self, path: str, table: Table, rows: pd.DataFrame | list[dict[str, Any]]) -> None:
         """Write ``rows`` as the Parquet file ``path`` with this job's provenance."""
+        from smdl.tables import write_table
+
         write_table(path, table, rows, self.provenance())
 
     def write_with_csv(self, path: str, csv: str, table: Table, rows: pd.DataFrame | list[dict[str, Any]]) -> None:
         """Write ``rows`` as Parquet and as its CSV twin."""
+        from smdl.tables import write_csv
+
         write_csv(csv, table, rows)
         self.write(path, table, rows)
 
@@ -73,6 +82,8 @@ def job(snakemake: Any, *, network: bool = False) -> Iterator[Job]:
         os.dup2(log.fileno(), 1)
         os.dup2(log.fileno(), 2)
     try:
+        from smdl.screening import leave_empty, screened_out
+
         if screened_out(snakemake.input.get("screening"), snakemake.wildcards):
             leave_empty(snakemake.output)
             sys.exit(0)
@@ -89,6 +100,7 @@ def job(snakemake: Any, *, network: bool = False) -> Iterator[Job]:
         sys.exit(1)
 
 
+@cache
 def _commit() -> str:
     """The commit of the workflow's own folder, marked where files differ from it; ``unknown`` outside git."""
     here = str(Path(__file__).parent)

@@ -20,7 +20,10 @@ import threading
 from importlib import import_module
 
 SOCKET = "SMDL_WARM_SOCKET"
-HEAVY = ("torch", "transformers.models.gpt_neox.modeling_gpt_neox", "pyarrow.parquet", "arviz_stats.base")
+HEAVY = (
+    *("snakemake.script", "pandas", "pyarrow.parquet", "arviz_stats.base"),
+    *("torch", "transformers.models.gpt_neox.modeling_gpt_neox"),
+)
 FAILED = 1
 
 

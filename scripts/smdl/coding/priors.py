@@ -14,7 +14,7 @@ from scipy.stats import laplace, norm
 from smdl.coding.quantized import Quantized
 
 PARAMETER_BITS = 32
-SUMMARY_CHUNKS = 4096
+SUMMARY_CHUNKS = 1024
 # no cell may be impossible: this much probability is spread evenly over all cells
 SMOOTHING = 1e-6
 
@@ -52,18 +52,18 @@ class Mixture:
 
     def log_density(self, values: np.ndarray) -> np.ndarray:
         """log of the density at every value, in nats."""
-        return logsumexp(self._log_joint(values, 0.0), axis=-1)
+        return logsumexp(self._log_joint(np.ravel(values), 0.0), axis=0).reshape(np.shape(values))
 
     def cumulative(self, values: np.ndarray) -> np.ndarray:
         """The cumulative distribution at every value."""
         return norm.cdf(values[..., None], self.means, self.stds) @ self.proportions
 
     def _log_joint(self, values: np.ndarray, variances: np.ndarray | float) -> np.ndarray:
-        """log pi_i + E log N(value; m_i, s_i), the expectation over a chunk of the given variance."""
+        """log pi_i + E log N(value; m_i, s_i), (m, values), the expectation over a chunk of the given variance."""
         with np.errstate(divide="ignore"):
-            log_proportions = np.log(self.proportions)
-        spread = np.asarray(variances)[..., None] / (2 * self.stds**2)
-        return log_proportions + norm.logpdf(values[..., None], self.means, self.stds) - spread
+            constants = np.log(self.proportions) - np.log(self.stds) - 0.5 * np.log(2 * np.pi)
+        squares = (values - self.means[:, None]) ** 2 + variances
+        return constants[:, None] - squares / (2 * self.stds[:, None] ** 2)
 
 
 def gaussian(weights: np.ndarray, floor: float) -> Prior:
@@ -102,15 +102,17 @@ def fit_mixture(
     bounds: list[float] = []
     for _ in range(steps):
         joint = fitted._log_joint(means, variances)
-        evidence = logsumexp(joint, axis=1)
-        bounds.append(float(counts @ evidence / total))
+        largest = joint.max(axis=0)
+        shares = np.exp(joint - largest)
+        evidence = shares.sum(axis=0)
+        bounds.append(float(counts @ (np.log(evidence) + largest) / total))
         if len(bounds) > 1 and bounds[-1] - bounds[-2] < tolerance:
             break
-        shares = np.exp(joint - evidence[:, None]) * counts[:, None]
-        mass = np.maximum(shares.sum(0), 1e-300)
-        centres = means @ shares / mass
-        squares = (variances[:, None] + (means[:, None] - centres) ** 2) * shares
-        fitted = Mixture(mass / mass.sum(), centres, np.maximum(np.sqrt(squares.sum(0) / mass), floor))
+        shares *= counts / evidence
+        mass = np.maximum(shares.sum(axis=1), 1e-300)
+        centres = shares @ means / mass
+        squares = ((means - centres[:, None]) ** 2 + variances) * shares
+        fitted = Mixture(mass / mass.sum(), centres, np.maximum(np.sqrt(squares.sum(axis=1) / mass), floor))
     return fitted, bounds
 
 
