@@ -21,11 +21,15 @@ except StudyError as problems:
     sys.exit(str(problems))
 
 guard.install()
-# Snakemake's limit of 100 new jobs a second (its default) looks for jobs once a second for every job that ever ended, until
-# that takes a whole core. Nothing here starts jobs faster.
-workflow.scheduling_settings.max_jobs_per_timespan = None
 # Bash would die of SLURM's warning, and the script with it before its state is saved: let bash wait instead.
 shell.prefix("set -euo pipefail; trap : TERM; ")
+
+
+onstart:
+    # Snakemake's limit of 100 new jobs a second, its default, looks for jobs once a second for every job that has ever
+    # ended, until that takes a whole core. Nothing here starts jobs faster.
+    workflow.scheduler.job_rate_limiter = None
+
 
 MODELS = config["models"]
 SCHEMES = config["compression"]["schemes"]
