@@ -32,6 +32,7 @@ onstart:
 
 
 MODELS = config["models"]
+WINDOWS = {model: its["window"] for model, its in MODELS.items() if "window" in its}
 SCHEMES = config["compression"]["schemes"]
 TABLES = ["checkpoints", "audit", "llc", "curves", "critical", "regressions"]
 FIGURES = ["findings", "delta_loss", "critical_bits", "training", "traces", "overview", "sizes"] + [

@@ -2,7 +2,7 @@
 
 FIGURE_SETTINGS = {
     "headline": config["compression"]["headline"],
-    "windows": {model: its["window"] for model, its in MODELS.items()},
+    "windows": WINDOWS,
     "admit": config["regression"]["admit"],
 }
 

@@ -24,7 +24,7 @@ rule exclusions:
         version=stage_version("report"),
         settings=canonical(
             {
-                "windows": {model: its["window"] for model, its in MODELS.items()},
+                "windows": WINDOWS,
                 "admit": config["regression"]["admit"],
             }
         ),
@@ -127,7 +127,7 @@ rule explorer:
         settings=canonical(
             {
                 "headline": config["compression"]["headline"],
-                "windows": {model: its["window"] for model, its in MODELS.items()},
+                "windows": WINDOWS,
                 "admit": config["regression"]["admit"],
             }
         ),

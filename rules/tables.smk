@@ -104,7 +104,7 @@ rule regressions:
         version=stage_version("gather"),
         settings=canonical(
             {
-                "windows": {model: its["window"] for model, its in MODELS.items()},
+                "windows": WINDOWS,
                 "headline": config["compression"]["headline"],
                 "admit": config["regression"]["admit"],
             }

@@ -4,8 +4,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from smdl.figures.critical_bits import draw
 from smdl.published import critical_bits
-from smdl.regression import fit, partial_r2, regressions
+from smdl.regression import fit, in_window, partial_r2, regressions
 
 PUBLISHED = {"pythia-160m": (0.114, 0.978), "pythia-410m": (0.082, 0.977), "pythia-1.4b": (0.158, 0.979)}
 
@@ -60,3 +61,17 @@ def test_what_is_not_admitted_is_left_out_and_counted():
     assert rows["headline"].tolist() == [True, False]
     assert rows.loc["config", "slope"] == pytest.approx(0.1)
     assert np.isnan(rows.loc["config", "control_r2"])
+
+
+def test_a_model_without_a_window_is_shown_but_has_no_line():
+    parts = {name: study(["ok"] * 8) for name in ("fitted", "measured")}
+    critical, llc = (pd.concat([own[i].assign(model=name) for name, own in parts.items()]) for i in (0, 1))
+    headline = {"scheme": "quantize", "variant": "v", "epsilon": 0.3}
+    windows = {"fitted": [100, 700]}
+    rows = regressions(critical, llc, windows, headline, ["ok"])
+    assert set(rows["model"]) == {"fitted"}
+    assert in_window(llc, windows).groupby(llc["model"]).sum().to_dict() == {"fitted": 7, "measured": 0}
+    looks = critical.assign(unit="bits", level_se=0.1), llc.assign(llc_se=1.0)
+    figure = draw(*looks, rows, headline=headline, windows=windows, admit=["ok"])
+    legend = [text.get_text() for text in figure.axes[0].get_legend().get_texts()]
+    assert legend[1] == "measured: no line is fitted"

@@ -9,6 +9,8 @@ from scipy import stats
 
 LEVEL = 0.95
 KEY = ["model", "scheme", "variant", "epsilon"]
+NO_WINDOW = (1, 0)
+"""Of a model that no line is fitted to: no step lies between."""
 
 
 @dataclass(frozen=True)
@@ -60,6 +62,13 @@ def _residual(y: np.ndarray, x: np.ndarray) -> np.ndarray:
     return y - np.polyval(np.polyfit(x, y, 1), x)
 
 
+def in_window(rows: pd.DataFrame, windows: dict[str, list[int]]) -> pd.Series:
+    """Whether the step of each of ``rows`` (columns model, step) lies in the window of its model."""
+    ends = [windows.get(model, NO_WINDOW) for model in rows["model"]]
+    inside = [first <= step <= last for (first, last), step in zip(ends, rows["step"], strict=True)]
+    return pd.Series(inside, index=rows.index, dtype=bool)
+
+
 def regressions(
     critical: pd.DataFrame,
     llc: pd.DataFrame,
@@ -71,8 +80,9 @@ def regressions(
 
     A checkpoint enters a fit when its level crosses the tolerance and the status of its LLC is one of ``admit``; the
     others of the window are counted in ``excluded``, those that the audit left without a level too. Both windows of a
-    model, ``config`` and ``all``, have a row.
+    model, ``config`` and ``all``, have a row; a model that has none in ``windows`` has no rows.
     """
+    critical = critical[critical["model"].isin(windows)]
     studied = critical[KEY].drop_duplicates().merge(llc, on="model")
     points = studied.drop(columns=["status"]).assign(admitted=studied["status"].isin(admit))
     points = points.merge(critical[[*KEY, "step", "level"]], on=[*KEY, "step"], how="left")

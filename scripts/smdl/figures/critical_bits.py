@@ -1,5 +1,6 @@
 """Critical level against LLC: the study's central figure."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import matplotlib.pyplot as plt
@@ -10,6 +11,7 @@ from matplotlib.figure import Figure
 
 from smdl.figures.style import COLOURS, FAINT, MARKERS, STYLE
 from smdl.published import critical_bits
+from smdl.regression import NO_WINDOW
 
 
 def draw(
@@ -35,8 +37,12 @@ def draw(
         figure, axis = plt.subplots(figsize=(5.2, 3.9))
         for i, (model, own) in enumerate(points.groupby("model", sort=False)):
             colour = COLOURS[i % len(COLOURS)]
-            _points(axis, own, windows[model], admit, colour, MARKERS[i % len(MARKERS)])
-            _line(axis, own, fits.loc[model], admit, colour)
+            _points(axis, own, windows.get(model, NO_WINDOW), admit, colour, MARKERS[i % len(MARKERS)])
+            if model in windows:
+                _line(axis, own, fits.loc[model], admit, colour)
+            else:
+                look = {"color": colour, "marker": MARKERS[i % len(MARKERS)], "alpha": FAINT, "linestyle": ""}
+                axis.plot([], [], label=f"{model}: no line is fitted", **look)
             _published(axis, published[published["model"] == model], colour)
         axis.set_xlabel(r"local learning coefficient $\hat\lambda$")
         unit = critical["unit"].iloc[0]
@@ -46,7 +52,7 @@ def draw(
     return figure
 
 
-def _points(axis: Axes, own: pd.DataFrame, window: list[int], admit: list[str], colour: str, marker: str) -> None:
+def _points(axis: Axes, own: pd.DataFrame, window: Sequence[int], admit: list[str], colour: str, marker: str) -> None:
     inside = own["step"].between(*window)
     admitted = own["status_llc"].isin(admit)
     for shown, look in (

@@ -3,6 +3,8 @@
 import numpy as np
 import pandas as pd
 
+from smdl.regression import in_window
+
 OK = "ok"
 
 
@@ -21,8 +23,7 @@ def exclusions(
     )
     names = ["model", "step", "what", "scheme", "variant", "epsilon", "status", "reason", "used"]
     rows = pd.concat([estimates[names], levels[names]], ignore_index=True)
-    inside = [windows[model][0] <= step <= windows[model][1] for model, step in zip(rows["model"], rows["step"])]  # noqa: B905
-    return rows.assign(in_window=pd.Series(inside, dtype=bool), used=rows["used"].astype(bool))
+    return rows.assign(in_window=in_window(rows, windows), used=rows["used"].astype(bool))
 
 
 def _crossing(levels: pd.DataFrame) -> pd.Series:

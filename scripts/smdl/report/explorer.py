@@ -11,6 +11,7 @@ import pandas as pd
 from snakemake.assets import Assets
 
 from smdl.figures.style import COLOURS
+from smdl.regression import in_window
 from smdl.report.offline import UNPACK, packed
 
 CHECKPOINT = ["model", "step"]
@@ -84,10 +85,9 @@ def draw(
 
 def _points(llc: pd.DataFrame, critical: pd.DataFrame, windows: dict[str, list[int]], admit: list[str]) -> pd.DataFrame:
     points = critical.merge(llc, on=CHECKPOINT, suffixes=("", "_llc")).dropna(subset=["level", "llc"])
-    inside = [windows[model][0] <= step <= windows[model][1] for model, step in points[CHECKPOINT].to_numpy()]
     return points.assign(
         curve=points["scheme"] + ", " + points["variant"],
-        inside=pd.Series(inside, index=points.index, dtype=bool),
+        inside=in_window(points, windows),
         admitted=points["status_llc"].isin(admit),
         **{
             f"{name}_{end}": points[name] + sign * points[f"{name}_se"]
