@@ -71,7 +71,7 @@ def test_a_model_without_a_window_is_shown_but_has_no_line():
     rows = regressions(critical, llc, windows, headline, ["ok"])
     assert set(rows["model"]) == {"fitted"}
     assert in_window(llc, windows).groupby(llc["model"]).sum().to_dict() == {"fitted": 7, "measured": 0}
-    looks = critical.assign(unit="bits", level_se=0.1), llc.assign(llc_se=1.0)
+    looks = llc.assign(llc_se=1.0), critical.assign(unit="bits", level_se=0.1)
     figure = draw(*looks, rows, headline=headline, windows=windows, admit=["ok"])
     legend = [text.get_text() for text in figure.axes[0].get_legend().get_texts()]
     assert legend[1] == "measured: no line is fitted"
