@@ -6,6 +6,7 @@ independent, so the bootstrap's intervals, which resample checkpoints, are too n
 """
 
 import warnings
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -35,23 +36,17 @@ def rulers(measures: pd.DataFrame, critical: pd.DataFrame, bootstrap: Bootstrap)
     level are left out of the pair. Correlations are NaN below ``FEWEST`` checkpoints, and where either side does not
     vary. ``p_corrected`` holds for all pairs of the table together (Benjamini and Yekutieli 2001, any dependence).
     """
-    wide = measures.pivot(index=CHECKPOINT, columns="measure", values="value").reset_index()
     names = list(measures["measure"].unique())
+    wide = measures.pivot(index=CHECKPOINT, columns="measure", values="value")[names]
+    levels = critical.pivot(index=CHECKPOINT, columns=COMPRESSIBILITY, values="level").reindex(wide.index)
+    scopes = {scope: _Scope(wide.loc[models], bootstrap) for scope, models in _scopes(list(critical["model"].unique()))}
     rows = []
-    for key, levels in critical.groupby(COMPRESSIBILITY, sort=False):
-        points = levels[[*CHECKPOINT, "level"]].merge(wide, on=CHECKPOINT)
-        for scope, own in _scopes(points):
-            for name in names:
-                rows.append(
-                    {
-                        **dict(zip(COMPRESSIBILITY, key, strict=True)),
-                        "compressibility": f"{key[0]}/{key[1]}",
-                        "measure": name,
-                        "scope": scope,
-                        **_compare(own, name, bootstrap),
-                    }
-                )
-    table = pd.DataFrame(rows)
+    for key in critical[COMPRESSIBILITY].drop_duplicates().itertuples(index=False, name=None):
+        for scope, own in scopes.items():
+            compared = own.against(levels.loc[own.checkpoints, key].to_numpy(float))
+            told = {**dict(zip(COMPRESSIBILITY, key, strict=True)), "compressibility": f"{key[0]}/{key[1]}"}
+            rows.append(compared.assign(scope=scope, **told))
+    table = pd.concat(rows, ignore_index=True)
     return table.assign(p_corrected=corrected(table["p"].to_numpy()))
 
 
@@ -66,7 +61,10 @@ def corrected(p: np.ndarray) -> np.ndarray:
 
 def partial_spearman(x: np.ndarray, y: np.ndarray, given: np.ndarray) -> np.ndarray:
     """Rank correlation of ``x`` and ``y`` along the last axis, the ranks of ``given`` held fixed; in [-1, 1] or NaN."""
-    xy, xz, yz = spearman(x, y), spearman(x, given), spearman(y, given)
+    return _partial(spearman(x, y), spearman(x, given), spearman(y, given))
+
+
+def _partial(xy: np.ndarray, xz: np.ndarray, yz: np.ndarray) -> np.ndarray:
     with np.errstate(divide="ignore", invalid="ignore"):
         value = (xy - xz * yz) / np.sqrt((1 - xz**2) * (1 - yz**2))
     # ranks that agree wholly with those of the loss leave nothing to explain
@@ -76,71 +74,117 @@ def partial_spearman(x: np.ndarray, y: np.ndarray, given: np.ndarray) -> np.ndar
 
 def spearman(x: np.ndarray, y: np.ndarray) -> np.ndarray:
     """Spearman's rank correlation along the last axis; NaN where either side does not vary."""
-    return _pearson(stats.rankdata(x, axis=-1), stats.rankdata(y, axis=-1))
+    return _product(_standard(stats.rankdata(x, axis=-1)), _standard(stats.rankdata(y, axis=-1)))
 
 
-def _pearson(x: np.ndarray, y: np.ndarray) -> np.ndarray:
-    x, y = x - x.mean(-1, keepdims=True), y - y.mean(-1, keepdims=True)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        return (x * y).sum(-1) / np.sqrt((x**2).sum(-1) * (y**2).sum(-1))
+def _scopes(models: list[str]) -> Iterator[tuple[str, list[str]]]:
+    yield from ((model, [model]) for model in models)
+    if len(models) > 1:
+        yield ALL_MODELS, models
 
 
-def _scopes(points: pd.DataFrame):
-    models = points.groupby("model", sort=False)
-    yield from models
-    if models.ngroups > 1:
-        yield ALL_MODELS, points
+class _Scope:
+    """The measures of one scope's checkpoints; what does not depend on the levels is resampled and ranked once."""
+
+    def __init__(self, wide: pd.DataFrame, bootstrap: Bootstrap):
+        self.checkpoints = wide.index
+        self.names = list(wide.columns)
+        self.bootstrap = bootstrap
+        self._values = wide.to_numpy(float)
+        self._models = wide.index.get_level_values("model").to_numpy()
+        self._drawn: dict[tuple[bytes, bytes], _Draws] = {}
+
+    def against(self, levels: np.ndarray) -> pd.DataFrame:
+        """A row a measure: Spearman, R^2 and partial Spearman given the loss, with intervals; ``levels`` is (n,)."""
+        known = np.isfinite(self._values) & np.isfinite(levels)[:, None]
+        if "loss" in self.names:
+            known &= known[:, [self.names.index("loss")]]
+        rows = pd.DataFrame({"measure": self.names, "n": known.sum(axis=0), **dict.fromkeys(FIGURES, np.nan)})
+        for pattern in np.unique(known, axis=1).T:
+            chosen = np.flatnonzero((known == pattern[:, None]).all(axis=0))
+            if pattern.sum() >= FEWEST and np.ptp(levels[pattern]) > 0:
+                found = self._draws(pattern, chosen).compare(levels[pattern])
+                rows.loc[chosen, list(found)] = np.stack(list(found.values()), axis=1)
+        return rows
+
+    def _draws(self, pattern: np.ndarray, chosen: np.ndarray) -> "_Draws":
+        key = (pattern.tobytes(), chosen.tobytes())
+        if key not in self._drawn:
+            values = self._values[pattern]
+            loss = values[:, self.names.index("loss")] if "loss" in self.names else None
+            held = None if loss is None else np.array([self.names[i] != "loss" for i in chosen])
+            self._drawn[key] = _Draws(values[:, chosen], loss, held, self._models[pattern], self.bootstrap)
+        return self._drawn[key]
 
 
-def _compare(points: pd.DataFrame, name: str, bootstrap: Bootstrap) -> dict[str, float]:
-    """Spearman, R^2 and partial Spearman given the loss, each with its interval, of one pair in one scope."""
-    columns = [name, "level"] + (["loss"] if "loss" in points and name != "loss" else [])
-    whole = points[np.isfinite(points[columns]).all(axis=1)]
-    groups = [group.to_numpy(float) for _, group in whole.groupby("model", sort=False)[columns]]
-    if len(whole) < FEWEST or whole[name].nunique() < 2 or whole["level"].nunique() < 2:
-        return {"n": len(whole), **{column: np.nan for column in FIGURES}}
-    values = np.concatenate(groups)
-    resampled = _resampled(groups, bootstrap)
-    figures = {
-        "spearman": lambda v: spearman(v[..., 0], v[..., 1]),
-        "r2": lambda v: _pearson(v[..., 0], v[..., 1]) ** 2,
-    }
-    if len(columns) == 3:
-        figures["partial_given_loss"] = lambda v: partial_spearman(v[..., 0], v[..., 1], v[..., 2])
-    row = {"n": len(whole), "partial_given_loss": np.nan, **dict.fromkeys(PARTIAL_INTERVAL, np.nan)}
-    for figure, statistic in figures.items():
-        row[figure] = float(statistic(values))
-        row[f"{figure}_low"], row[f"{figure}_high"] = _interval(statistic(resampled))
-    # t approximation; a perfect rank correlation has p 0
-    row["p"] = float(stats.spearmanr(values[:, 0], values[:, 1]).pvalue)
-    return row
+class _Draws:
+    """Measures of n checkpoints, (n, m), as they are and resampled within each model: the draw 0 is the sample itself.
+
+    ``loss`` is (n,) or None; ``held`` says for which of the measures it is held fixed.
+    """
+
+    def __init__(
+        self,
+        values: np.ndarray,
+        loss: np.ndarray | None,
+        held: np.ndarray | None,
+        models: np.ndarray,
+        bootstrap: Bootstrap,
+    ):
+        rng = np.random.default_rng(bootstrap.seed)
+        places = [np.flatnonzero(models == model) for model in dict.fromkeys(models)]
+        resampled = [own[rng.integers(len(own), size=(bootstrap.resamples, len(own)))] for own in places]
+        self.indices = np.concatenate([np.concatenate(places)[None], np.concatenate(resampled, axis=1)])
+        self.held = held
+        drawn = np.moveaxis(values[self.indices], -1, 0)
+        self.values, self.ranks = _standard(drawn), _standard(stats.rankdata(drawn, axis=-1))
+        self.loss_ranks = None if loss is None else _standard(stats.rankdata(loss[self.indices], axis=-1))
+
+    def compare(self, levels: np.ndarray) -> dict[str, np.ndarray]:
+        """The ``FIGURES`` of every measure, each (m,)."""
+        drawn = levels[self.indices]
+        level_ranks = _standard(stats.rankdata(drawn, axis=-1))
+        xy = _product(self.ranks, level_ranks)
+        figures = {"spearman": xy, "r2": _product(self.values, _standard(drawn)) ** 2}
+        if self.loss_ranks is not None:
+            partial = _partial(xy, _product(self.ranks, self.loss_ranks), _product(level_ranks, self.loss_ranks))
+            figures["partial_given_loss"] = np.where(self.held[:, None], partial, np.nan)
+        found = {"p": _p_value(xy[:, 0], len(levels))}
+        for name, draws in figures.items():
+            low, high = _interval(draws[:, 1:])
+            vary = np.isfinite(xy[:, 0])
+            found |= {name: draws[:, 0], f"{name}_low": np.where(vary, low, np.nan)}
+            found[f"{name}_high"] = np.where(vary, high, np.nan)
+        return found
 
 
-PARTIAL_INTERVAL = ("partial_given_loss_low", "partial_given_loss_high")
 FIGURES = (
-    "spearman",
-    "spearman_low",
-    "spearman_high",
-    "r2",
-    "r2_low",
-    "r2_high",
-    "partial_given_loss",
-    *PARTIAL_INTERVAL,
-    "p",
+    *("spearman", "spearman_low", "spearman_high", "r2", "r2_low", "r2_high"),
+    *("partial_given_loss", "partial_given_loss_low", "partial_given_loss_high", "p"),
 )
 
 
-def _resampled(groups: list[np.ndarray], bootstrap: Bootstrap) -> np.ndarray:
-    """Checkpoints drawn with replacement within each model, (resamples, n, columns)."""
-    rng = np.random.default_rng(bootstrap.seed)
-    return np.concatenate(
-        [group[rng.integers(len(group), size=(bootstrap.resamples, len(group)))] for group in groups], axis=1
-    )
+def _standard(values: np.ndarray) -> np.ndarray:
+    """Mean 0 and length 1 along the last axis; NaN where nothing varies."""
+    values = values - values.mean(-1, keepdims=True)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return values / np.sqrt((values**2).sum(-1, keepdims=True))
 
 
-def _interval(values: np.ndarray) -> tuple[float, float]:
-    """The middle 95 % of the resamples; those in which one side does not vary are passed over."""
+def _product(x: np.ndarray, y: np.ndarray) -> np.ndarray:
+    return (x * y).sum(-1)
+
+
+def _p_value(spearman: np.ndarray, n: int) -> np.ndarray:
+    """Two-sided, by the t approximation; a perfect rank correlation has p 0."""
+    with np.errstate(divide="ignore"):
+        t = spearman * np.sqrt((n - 2) / np.maximum((1 + spearman) * (1 - spearman), 0))
+    return 2 * stats.t.sf(np.abs(t), n - 2)
+
+
+def _interval(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The middle 95 % of the resamples (last axis); those in which one side does not vary are passed over."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", RuntimeWarning)
-        low, high = np.nanquantile(values, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
-    return float(low), float(high)
+        low, high = np.nanquantile(values, [(1 - LEVEL) / 2, (1 + LEVEL) / 2], axis=-1)
+    return low, high
