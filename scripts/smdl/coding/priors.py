@@ -86,7 +86,7 @@ def mixture(weights: np.ndarray, floor: float, components: int) -> Prior:
 
 
 def fit_mixture(
-    weights: np.ndarray, components: int, floor: float, steps: int = 200, tolerance: float = 1e-6
+    weights: np.ndarray, components: int, floor: float, steps: int = 200, tolerance: float = 1e-5
 ) -> tuple[Mixture, list[float]]:
     """A mixture of Gaussians by EM, and the bound on the mean log-likelihood (nats) at every step, which never falls.
 
