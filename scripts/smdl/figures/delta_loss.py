@@ -21,7 +21,7 @@ def draw(curves: pd.DataFrame, critical: pd.DataFrame, headline: dict[str, Any],
     critical = critical.query(f"{of_headline} and epsilon == {headline['epsilon']}")
     models = list(curves["model"].unique())
     with plt.rc_context(STYLE):
-        figure, axes = plt.subplots(1, len(models), figsize=(3.1 * len(models) + 0.8, 3.0), squeeze=False, sharey=True)
+        figure, axes = plt.subplots(1, len(models), figsize=(3.1 * len(models) + 0.8, 3.0), squeeze=False, sharey=False)
         for axis, model in zip(axes[0], models, strict=True):
             _panel(figure, axis, curves[curves["model"] == model], critical[critical["model"] == model], headline)
             axis.set_title(model)
@@ -46,7 +46,8 @@ def _panel(figure: Figure, axis, curves: pd.DataFrame, critical: pd.DataFrame, h
         linewidth=0.5,
     )
     axis.axhline(headline["epsilon"], color="black", linewidth=0.8, linestyle="--")
-    axis.set_ylim(-0.05 * headline["epsilon"], SHOWN_TOLERANCES * headline["epsilon"])
+    top = min(1.05 * curves["delta_loss"].max(), SHOWN_TOLERANCES * headline["epsilon"])
+    axis.set_ylim(-0.05 * headline["epsilon"], max(top, 1.2 * headline["epsilon"]))
     axis.set_xlabel(f"{headline['scheme']} level ({curves['unit'].iloc[0]})")
     bar = figure.colorbar(
         ScalarMappable(BoundaryNorm(np.arange(len(steps) + 1), len(steps)), ListedColormap(colours)), ax=axis, pad=0.02

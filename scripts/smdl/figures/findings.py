@@ -40,9 +40,7 @@ def _draw(findings: pd.DataFrame) -> Figure:
     below.set_xlabel("training step")
     below.set_yticks(range(len(models)), models[::-1])
     below.set_ylim(-0.7, len(models) - 0.3)
-    below.legend(
-        handles=_legend(), ncols=3, loc="upper center", bbox_to_anchor=(0.5, -0.75 / (0.35 * len(models) + 0.6))
-    )
+    figure.legend(handles=_legend(), ncols=3, loc="outside lower center")
     return figure
 
 

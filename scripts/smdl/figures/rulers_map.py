@@ -15,11 +15,12 @@ CELL = 0.23
 
 
 def draw(rulers: pd.DataFrame, headline: dict[str, Any], **_: Any) -> Figure:
-    """A panel a scope, measures down, schemes across, at the headline's tolerance; cells hold 100 times Spearman's rho.
+    """A panel a scope that has any figure, measures down, schemes across, at the headline's tolerance; cells hold 100 times Spearman's rho.
 
     Bold where the corrected p value is below 5 %; a grey cell has too few checkpoints or nothing that varies.
     """
     own = rulers[np.isclose(rulers["epsilon"], headline["epsilon"])]
+    own = own[own.groupby("scope")["spearman"].transform("count") > 0]
     scopes, measures, columns = (list(own[name].unique()) for name in ("scope", "measure", "compressibility"))
     size = (2.1 + len(scopes) * (0.35 + 1.35 * CELL * len(columns)), 1.9 + CELL * len(measures))
     with plt.rc_context({**STYLE, "axes.grid": False}):

@@ -15,7 +15,7 @@ def draw(checkpoints: pd.DataFrame, llc: pd.DataFrame, admit: list[str], **_: An
     models = list(checkpoints["model"].unique())
     with plt.rc_context(STYLE):
         figure, axes = plt.subplots(
-            2, len(models), figsize=(3.0 * len(models) + 0.6, 4.4), sharex="col", sharey="row", squeeze=False
+            2, len(models), figsize=(3.0 * len(models) + 0.6, 4.4), sharex=True, sharey="row", squeeze=False
         )
         for column, model in zip(axes.T, models, strict=True):
             own = checkpoints[checkpoints["model"] == model].sort_values("step")
@@ -23,7 +23,7 @@ def draw(checkpoints: pd.DataFrame, llc: pd.DataFrame, admit: list[str], **_: An
             column[0].set_title(model)
             _llc(column[1], llc[llc["model"] == model].sort_values("step"), admit)
             column[1].set_xlabel("training step")
-            column[1].set_xscale("log" if own["step"].min() > 0 else "symlog")
+            column[1].set_xscale("log" if checkpoints["step"].min() > 0 else "symlog")
         axes[0, 0].set_ylabel("loss (nats a token)")
         axes[1, 0].set_ylabel(r"$\hat\lambda$")
         axes[1, 0].legend(loc="best")
