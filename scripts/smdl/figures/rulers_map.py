@@ -17,8 +17,8 @@ CELL = 0.23
 def draw(rulers: pd.DataFrame, headline: dict[str, Any], **_: Any) -> Figure:
     """A panel a scope, measures down, schemes across, at the headline's tolerance; cells hold 100 times Spearman's rho.
 
-    Bold where the corrected p value is below 5 %; a grey cell has too few checkpoints or nothing that varies. A scope of
-    grey cells alone has no panel.
+    Bold where the corrected p value is below 5 %; a grey cell has too few checkpoints or nothing that varies. A scope
+    of grey cells alone has no panel.
     """
     own = rulers[np.isclose(rulers["epsilon"], headline["epsilon"])]
     own = own[own.groupby("scope")["spearman"].transform("count") > 0]
