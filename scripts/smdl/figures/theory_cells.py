@@ -56,4 +56,4 @@ def _panel(axis: Axes, name: str, own: pd.DataFrame) -> None:
             line = box["bits"].iloc[0] + slope / dimension * (x - x[0])
             axis.plot(x, line, style, color="black", linewidth=0.9, label=label)
     title = rf"{name}: $\lambda$ = {true:g}, $d$ = {dimension:.0f}"
-    axis.set_title(title if not np.isfinite(sampled) else rf"{title}, $\hat\lambda$ = {sampled:.2f}")
+    axis.set_title(title if not np.isfinite(sampled) else f"{title}\n" + rf"$\hat\lambda$ = {sampled:.2f}")

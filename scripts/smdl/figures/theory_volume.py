@@ -17,7 +17,7 @@ def draw(volumes: pd.DataFrame, theory: pd.DataFrame, **_: float) -> Figure:
     models = list(volumes["model"].unique())
     rows = -(-len(models) // COLUMNS)
     with plt.rc_context(STYLE):
-        figure, axes = plt.subplots(rows, COLUMNS, figsize=(11, 2.5 * rows), sharex=True, squeeze=False)
+        figure, axes = plt.subplots(rows, COLUMNS, figsize=(11, 2.5 * rows), squeeze=False)
         for axis, name in zip(axes.flat, models, strict=False):
             own = volumes[volumes["model"] == name]
             for method, colour, marker in (("volume_exact", EXACT, "-"), ("volume_splitting", SPLITTING, "o")):
@@ -47,7 +47,8 @@ def draw(volumes: pd.DataFrame, theory: pd.DataFrame, **_: float) -> Figure:
             fit = fits.loc[(name, method)]
             axis.set_title(rf"{name}: $\lambda$ = {fit['lambda_true']:g}, $m$ = {fit['m_true']:.0f}")
             axis.set_xscale("log")
-            axis.legend(loc="lower right", fontsize=6.5, handlelength=1.2)
+            axis.set_ylim(top=axis.get_ylim()[1] + 0.35 * np.ptp(axis.get_ylim()))
+            axis.legend(loc="upper left", fontsize=6.5, handlelength=1.2)
         for axis in axes.flat[len(models) :]:
             axis.set_visible(False)
         for axis in axes[-1]:
