@@ -29,6 +29,8 @@ from smdl.llc.noise import GROUP, normals
 
 # A chunk of the update fits the second-level cache, so that its dozen operations pass over main memory once.
 CHUNK = {"cpu": 1 << 16, "cuda": 1 << 24}
+# Up to this many weights the whole gradient is held and all move at once: a call a parameter would cost more.
+HELD = 1 << 22
 
 
 class Loss(Protocol):
@@ -116,6 +118,7 @@ class Walker:
 
     The loss's parameters become views of the flat weights, so that no copy of the model is made. Each parameter moves
     within the backward pass, as soon as its gradient is whole, and the gradient is dropped: no full gradient is held.
+    A small model moves as a whole after it.
     On a CPU the update is compiled where a compiler is there; without ``compile`` the plain form does its work.
     """
 
@@ -140,7 +143,9 @@ class Walker:
         self._threads = ThreadPoolExecutor(torch.get_num_threads())
         self._move: _Move | None = None
         self._squared_distances = np.zeros(chains)
-        self._hook()
+        self._gradient = self._held_gradient()
+        if self._gradient is None:
+            self._hook()
 
     def reset(self) -> None:
         """Back to w*, with an empty preconditioner: the start of a chain."""
@@ -183,6 +188,9 @@ class Walker:
             (total / batch).backward()
             seen.append(losses.detach())
         self._move = None
+        if self._gradient is not None:
+            self._update(slice(None), 0, self._gradient, move)
+            self._gradient.zero_()
         return torch.cat(seen, dim=-1)
 
     def _check(self, loss: float, chains: Sequence[int], step: int, n_beta: float) -> None:
@@ -191,6 +199,21 @@ class Walker:
                 f"chain {', '.join(map(str, chains))} left the finite losses at step {step} (loss {loss}): lower lr"
                 f" (now {self.settings.lr:g}), n_beta (now {n_beta:g}) or gamma (now {self.settings.gamma:g})"
             )
+
+    def _held_gradient(self) -> Tensor | None:
+        """A flat gradient that the backward pass adds to, for one chain of a small model; None where there is none.
+
+        Every parameter is a whole number of the noise's groups long, so that noise lies as it does parameter by
+        parameter.
+        """
+        parameters = self.loss.parameters
+        aligned = all(parameter.numel() % GROUP == 0 for parameter in parameters)
+        if self.chains > 1 or not aligned or len(self.weights) > HELD or self.weights.dtype != torch.float32:
+            return None
+        gradient = torch.zeros_like(self.weights)
+        for parameter, part in zip(parameters, gradient.split([p.numel() for p in parameters]), strict=True):
+            parameter.grad = part.view_as(parameter)
+        return gradient
 
     def _hook(self) -> None:
         offset = place = 0
