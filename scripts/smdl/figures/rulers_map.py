@@ -18,10 +18,11 @@ def draw(rulers: pd.DataFrame, headline: dict[str, Any], **_: Any) -> Figure:
     """A panel a scope, measures down, schemes across, at the headline's tolerance; cells hold 100 times Spearman's rho.
 
     Bold where the corrected p value is below 5 %; a grey cell has too few checkpoints or nothing that varies. A scope
-    of grey cells alone has no panel.
+    of grey cells alone has no panel, if another has any.
     """
     own = rulers[np.isclose(rulers["epsilon"], headline["epsilon"])]
-    own = own[own.groupby("scope")["spearman"].transform("count") > 0]
+    told = own.groupby("scope")["spearman"].transform("count") > 0
+    own = own[told | ~told.any()]
     scopes, measures, columns = (list(own[name].unique()) for name in ("scope", "measure", "compressibility"))
     size = (2.1 + len(scopes) * (0.35 + 1.35 * CELL * len(columns)), 1.9 + CELL * len(measures))
     with plt.rc_context({**STYLE, "axes.grid": False}):
