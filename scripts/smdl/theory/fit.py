@@ -14,13 +14,12 @@ import numpy as np
 from scipy.optimize import minimize_scalar
 from scipy.stats import t as student
 
-# The shift is about the log of K's largest value on the box plus m; no model here comes to more. A multiplicity that
-# would need more bends the line with something else than its logarithm, and is not considered.
-LARGEST_SHIFT = 8.0
+# The shift is about the log of K's largest value on the box plus m: no volume here comes to more than 8, and no code,
+# whose K is a divergence of a nat or so, to more than 4. A multiplicity that would need more bends the line with
+# something else than its logarithm, and is not considered.
+LARGEST_VOLUME_SHIFT, LARGEST_CODE_SHIFT = 8.0, 4.0
 # Multiplicities this much worse by the Bayesian information criterion are ruled out (Kass, Raftery 1995: "strong").
 RULED_OUT = 6.0
-# An advantage this small is "not worth more than a bare mention": the smaller multiplicity is kept.
-BARE_MENTION = 2.0
 # Relative size of errors (rounding, quadrature) below which a misfit of an exact curve says nothing.
 EXACT_ERROR = 1e-7
 
@@ -44,22 +43,29 @@ class Fit:
         return self.learning_coefficient * logs - penalty + self.constant
 
 
-def fit_exponent(logs: np.ndarray, curves: np.ndarray, largest: int, accumulating: bool, confidence: float) -> Fit:
+def fit_exponent(
+    logs: np.ndarray,
+    curves: np.ndarray,
+    largest: int,
+    accumulating: bool,
+    confidence: float,
+    largest_shift: float = LARGEST_VOLUME_SHIFT,
+) -> Fit:
     """Fit the law to ``curves`` (replicates, points) at ``logs`` (points,), rising; replicates are independent.
 
     ``accumulating`` says that a curve's error grows along it as a random walk (splitting) instead of being independent
     from point to point (redundancy, exact integrals). Multiplicities 1..``largest`` are compared by the Bayesian
-    information criterion; of those as good as the best the smallest is taken. The half width of the interval is
+    information criterion, their shifts at most ``largest_shift``. The half width of the interval is
     Student's quantile times the jackknife error over replicates plus the change of the estimate when the third of the
     points farthest from the limit is left out; the interval spans all multiplicities not ruled out.
     """
-    fits = {m: _fit(logs, curves.mean(0), m, accumulating) for m in range(1, largest + 1)}
-    fits = {m: fit for m, fit in fits.items() if fit.shift < 0.99 * LARGEST_SHIFT}
+    fits = {m: _fit(logs, curves.mean(0), m, accumulating, largest_shift) for m in range(1, largest + 1)}
+    fits = {m: fit for m, fit in fits.items() if fit.shift < 0.99 * largest_shift}
     scores = {m: fit.score for m, fit in fits.items()}
     lowest = min(scores.values())
-    best = min(m for m in scores if scores[m] <= lowest + BARE_MENTION)
+    best = min(scores, key=lambda m: scores[m])
     kept = [m for m in scores if scores[m] <= lowest + RULED_OUT]
-    halves = {m: _half_width(logs, curves, m, accumulating, confidence, fits[m].coefficient) for m in kept}
+    halves = {m: _half_width(logs, curves, m, accumulating, confidence, fits[m], largest_shift) for m in kept}
     chosen = fits[best]
     return Fit(
         learning_coefficient=chosen.coefficient,
@@ -81,7 +87,7 @@ class _Point:
     score: float
 
 
-def _fit(logs: np.ndarray, y: np.ndarray, multiplicity: int, accumulating: bool) -> _Point:
+def _fit(logs: np.ndarray, y: np.ndarray, multiplicity: int, accumulating: bool, largest_shift: float) -> _Point:
     """Least squares at one multiplicity, the shift by a bounded search."""
 
     def solve(shift: float) -> tuple[np.ndarray, float]:
@@ -97,7 +103,7 @@ def _fit(logs: np.ndarray, y: np.ndarray, multiplicity: int, accumulating: bool)
 
     shift = 0.0
     if multiplicity > 1:
-        bounds = (0.5 - logs.min(), LARGEST_SHIFT)
+        bounds = (0.5 - logs.min(), largest_shift)
         shift = minimize_scalar(lambda c: solve(c)[1], bounds=bounds, method="bounded", options={"xatol": 1e-6}).x
     solution, squares = solve(shift)
     points = len(y) - accumulating
@@ -108,15 +114,21 @@ def _fit(logs: np.ndarray, y: np.ndarray, multiplicity: int, accumulating: bool)
 
 
 def _half_width(
-    logs: np.ndarray, curves: np.ndarray, multiplicity: int, accumulating: bool, confidence: float, estimate: float
+    logs: np.ndarray,
+    curves: np.ndarray,
+    multiplicity: int,
+    accumulating: bool,
+    confidence: float,
+    estimate: _Point,
+    largest_shift: float,
 ) -> float:
-    near = slice(len(logs) // 3, None)
-    drift = abs(_fit(logs[near], curves.mean(0)[near], multiplicity, accumulating).coefficient - estimate)
+    def refit(rows: np.ndarray, chosen: slice = slice(None)) -> float:
+        return _fit(logs[chosen], rows.mean(0)[chosen], multiplicity, accumulating, largest_shift).coefficient
+
+    drift = abs(refit(curves, slice(len(logs) // 3, None)) - estimate.coefficient)
     replicates = len(curves)
     if replicates == 1:
         return drift
-    left_out = [
-        _fit(logs, np.delete(curves, i, 0).mean(0), multiplicity, accumulating).coefficient for i in range(replicates)
-    ]
+    left_out = [refit(np.delete(curves, i, 0)) for i in range(replicates)]
     error = np.sqrt((replicates - 1) / replicates * np.square(left_out - np.mean(left_out)).sum())
     return drift + student.ppf((1 + confidence) / 2, replicates - 1) * error

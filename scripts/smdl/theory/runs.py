@@ -7,7 +7,7 @@ import pandas as pd
 from tqdm import tqdm
 
 from smdl.theory.codes import CODE_MODELS, Codebook, redundancies
-from smdl.theory.fit import Fit, fit_exponent
+from smdl.theory.fit import LARGEST_CODE_SHIFT, Fit, fit_exponent
 
 # A cell of the code holds at least about this many points at the largest n, so that its volume is known to 20 %.
 POINTS_A_CELL = 32
@@ -194,6 +194,7 @@ def theory(
             1 if regular else min(largest, coded.dimension),
             False,
             confidence,
+            LARGEST_CODE_SHIFT,
         )
         true = (coded.dimension / 2, 1) if regular else (coded.learning_coefficient, coded.multiplicity)
         rows.append(_row(name, coded.formula, code, coded.dimension, *true, fit))
