@@ -102,7 +102,7 @@ def accuracy(options: dict[str, str]) -> list[float]:
     dtype, kept = options.get("dtype", "float32"), {k: v for k, v in options.items() if k != "dtype"}
     return [
         settings.n_beta
-        * excess_losses(case, settings, config["calibration"]["chains"], config["seed"], Memory(**kept), dtype).mean()
+        * excess_losses(case, settings, family["chains"], config["seed"], Memory(**kept), dtype).mean()
         / float(case.learning_coefficient)
         for case in cases("reduced_rank", family["cases"], config["seed"])[-ACCURACY_CASES:]
     ]

@@ -29,6 +29,7 @@ from smdl.llc.noise import GROUP, normals
 
 # A chunk of the update fits the second-level cache, so that its dozen operations pass over main memory once.
 CHUNK = {"cpu": 1 << 16, "cuda": 1 << 24}
+MEDIAN_OF = 1 << 20
 
 
 class Loss(Protocol):
@@ -146,6 +147,17 @@ class Walker:
         """Back to w*, with an empty preconditioner: the start of a chain."""
         self.weights.copy_(self.anchor)
         self.second_moment.zero_()
+
+    def stability(self) -> tuple[float, float]:
+        """lr G gamma / 2 with the preconditioner as it stands: its largest value, and its median over the weights.
+
+        From 1 on a step overshoots w*, from 2 on the localisation diverges. The median is that of a regular sample.
+        """
+        its = self.settings
+        sample = self.second_moment[:: 1 + len(self.second_moment) // MEDIAN_OF].float()
+        least = torch.stack([self.second_moment.min().float(), sample.median()])
+        largest, median = (its.lr * its.gamma / 2 / (least.sqrt() + its.eps_rms)).tolist()
+        return largest, median
 
     def walk(self, seed: int, chain: int, n_beta: float, start: int = 0) -> Iterator[Step]:
         """Take the steps of one chain from ``start`` on; each is yielded with what was seen at the weights it left.
