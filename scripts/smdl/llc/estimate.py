@@ -10,6 +10,8 @@ from smdl.llc.diagnostics import Diagnostics, diagnose
 from smdl.tables.study import CONTROL, POSTERIOR
 
 OK = "ok"
+# The test of stationarity: the halves of the draws differ by no more than this many standard errors of the difference.
+STATIONARY = 2
 
 
 @dataclass(frozen=True)
@@ -22,13 +24,15 @@ class Gates:
     max_relative_se: float
 
 
-def estimate(draws: pd.DataFrame, n_beta: float, gates: Gates) -> dict[str, Any]:
+def estimate(draws: pd.DataFrame, n_beta: float, gates: Gates, burn_in_test: bool = False) -> dict[str, Any]:
     """lambda_hat = n_beta (E[L_n(w)] - L_n(w*)) of one checkpoint with its control, diagnostics and status.
 
     ``draws`` are its rows of the table ``draws``. The expectation is over all chains after burn-in, each draw paired
     with the loss of its own minibatch at w* (Lau et al., arXiv:2308.12108, equation 14, with a paired baseline).
+    ``burn_in_test`` leaves out further draws at the start, ``left_out`` of every chain, control chains included.
     """
-    kept = draws[draws["draw"] >= 0]
+    left_out = stationary_from(excess_losses(draws[draws["draw"] >= 0], POSTERIOR)) if burn_in_test else 0
+    kept = draws[draws["draw"] >= left_out]
     excess = excess_losses(kept, POSTERIOR)
     found = diagnose(excess)
     llc = n_beta * excess.mean()
@@ -48,7 +52,18 @@ def estimate(draws: pd.DataFrame, n_beta: float, gates: Gates) -> dict[str, Any]
         "llc_minus_control": llc - control,
         "status": status,
         "reason": reason,
+        "left_out": left_out,
     }
+
+
+def stationary_from(excess: np.ndarray) -> int:
+    """The first draw from which on the halves of the rest agree, in tenths of the draws and at most half of them.
+
+    ``excess`` has shape (chains, draws). Half of the draws are left out where no start will do.
+    """
+    draws = excess.shape[1]
+    starts = [draws * tenths // 10 for tenths in range(6)]
+    return next((start for start in starts if abs(diagnose(excess[:, start:]).drift) <= STATIONARY), starts[-1])
 
 
 def excess_losses(draws: pd.DataFrame, kind: str) -> np.ndarray:
