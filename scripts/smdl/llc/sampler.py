@@ -133,7 +133,9 @@ class Walker:
         self.chains = chains
         self.memory = memory or Memory()
         self.weights = _flatten(loss.parameters)
-        self.anchor = self.weights.to(getattr(torch, self.memory.anchor), copy=True)
+        # w* of weights in bfloat16 is exact in bfloat16.
+        rough = self.weights.dtype == torch.bfloat16 or self.memory.anchor == "bfloat16"
+        self.anchor = self.weights.to(torch.bfloat16 if rough else torch.float32, copy=True)
         self.second_moment = torch.zeros_like(self.weights, dtype=getattr(torch, self.memory.second_moment))
         self.reset()
         self._mixed = {self.weights.dtype, self.anchor.dtype, self.second_moment.dtype} != {torch.float32}
