@@ -10,8 +10,9 @@ from smdl.llc.diagnostics import Diagnostics, diagnose
 from smdl.tables.study import CONTROL, POSTERIOR
 
 OK = "ok"
-# The test of stationarity: the halves of the draws differ by no more than this many standard errors of the difference.
-STATIONARY = 2
+# The test of stationarity: the first tenth of the draws differs from their second half by no more than this many
+# standard errors of the difference, on at least so many draws a chain.
+STATIONARY, TESTED = 2, 20
 
 
 @dataclass(frozen=True)
@@ -57,13 +58,21 @@ def estimate(draws: pd.DataFrame, n_beta: float, gates: Gates, burn_in_test: boo
 
 
 def stationary_from(excess: np.ndarray) -> int:
-    """The first draw from which on the halves of the rest agree, in tenths of the draws and at most half of them.
+    """The first draw from which on the draws are stationary, in tenths of them; half of them where no start will do.
 
-    ``excess`` has shape (chains, draws). Half of the draws are left out where no start will do.
+    ``excess`` has shape (chains, draws). The test is Geweke's (1992), the first tenth against the second half, with the
+    error of both taken from the second half: a start on the way up would hide behind its own autocorrelation.
     """
     draws = excess.shape[1]
-    starts = [draws * tenths // 10 for tenths in range(6)]
-    return next((start for start in starts if abs(diagnose(excess[:, start:]).drift) <= STATIONARY), starts[-1])
+    starts = [draws * tenths // 10 for tenths in range(6)] if draws >= TESTED else [0]
+    return next((start for start in starts if _stationary(excess[:, start:])), starts[-1])
+
+
+def _stationary(excess: np.ndarray) -> bool:
+    draws = excess.shape[1]
+    first, last = excess[:, : draws // 10], excess[:, draws // 2 :]
+    error = diagnose(last).se * np.sqrt(1 + last.shape[1] / first.shape[1])
+    return abs(first.mean() - last.mean()) <= STATIONARY * error
 
 
 def excess_losses(draws: pd.DataFrame, kind: str) -> np.ndarray:
