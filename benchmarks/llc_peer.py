@@ -23,7 +23,7 @@ ROOT = Path(__file__).resolve().parent.parent
 PEER = "devinterp==2.0.1"
 SETTINGS = {"n_beta": 30.0, "gamma": 300.0, "alpha": 0.99, "eps_rms": 0.1}
 MODELS = {
-    "large": {"architecture": (6, 512, 8, 50304, 128), "training": 0, "batch_size": 8, "lr": 3e-4, "steps": 5},
+    "large": {"architecture": (6, 512, 8, 50304, 128), "training": 0, "batch_size": 2, "lr": 3e-4, "steps": 5},
     "trained": {"architecture": (4, 64, 4, 256, 64), "training": 400, "batch_size": 16, "lr": 1e-4, "steps": 60},
 }
 SEQUENCES = 512
@@ -77,7 +77,7 @@ def prepare(name: str, folder: Path) -> Path:
     model = new_model(architecture, seed=0)
     steps = MODELS[name]["training"]
     if steps:
-        tokens, vocabulary = read_tokens({"source": "package", "name": "kjv", "tokenizer": "bytes"})
+        tokens, vocabulary, _ = read_tokens({"source": "package", "name": "kjv", "tokenizer": "bytes"})
         counts = {"sampling": SEQUENCES, "evaluation": 64, "calibration": 64}
         blocks, splits = cut(tokens, vocabulary, architecture.context, counts, 0)
         training = TrainingSettings(steps, 32, 2e-3, 50, 0.01)
