@@ -5,6 +5,8 @@
 Memory: the peak of a fresh process over two steps, less that of one that only imports, at two sizes of a GPT-NeoX
 model with so few tokens that activations do not count; bytes a parameter is the slope between the sizes. Accuracy: the
 learning coefficient of a few linear networks of known answer, at the calibration's settings.
+
+    python benchmarks/llc_memory.py --gpus   prints what each Pythia size then needs, from that file
 """
 
 import argparse
@@ -24,32 +26,83 @@ MODES = {
     "float32, gradient accumulated": {"sequences_at_once": 1},
     "anchor bfloat16": {"anchor": "bfloat16"},
     "anchor and second moment bfloat16": {"anchor": "bfloat16", "second_moment": "bfloat16"},
-    "weights, anchor and second moment bfloat16": {
-        "dtype": "bfloat16",
-        "anchor": "bfloat16",
-        "second_moment": "bfloat16",
-    },
+    "weights and anchor bfloat16": {"dtype": "bfloat16"},
+    "weights and anchor bfloat16, gradient accumulated": {"dtype": "bfloat16", "sequences_at_once": 1},
+    "weights, anchor and second moment bfloat16": {"dtype": "bfloat16", "second_moment": "bfloat16"},
 }
-SIZES = {"small": (8, 512, 8, 4096, 16), "large": (16, 1024, 16, 4096, 16)}
+# Shapes of Pythia 70m and 160m: layers, width, heads, vocabulary, context.
+SIZES = {"pythia-70m": (6, 512, 8, 50304, 16), "pythia-160m": (12, 768, 12, 50304, 16)}
 ACCURACY_CASES = 4
+# Layers, width, weights.
+PYTHIA = {
+    "14m": (6, 128, 14067712),
+    "31m": (6, 256, 30494720),
+    "70m": (6, 512, 70426624),
+    "160m": (12, 768, 162322944),
+    "410m": (24, 1024, 405334016),
+    "1b": (16, 2048, 1011781632),
+    "1.4b": (24, 2048, 1414647808),
+    "2.8b": (32, 2560, 2775208960),
+    "6.9b": (32, 4096, 6857302016),
+    "12b": (36, 5120, 11846072320),
+}
+# How a chain may run: mode, and token blocks a backward pass (32: all of them, with checkpointing).
+CHAINS = {
+    "float32": ("float32", 32),
+    "float32, 1 block at once": ("float32, gradient accumulated", 1),
+    "anchor, V bfloat16": ("anchor and second moment bfloat16", 32),
+    "bfloat16, V float32, 1 block at once": ("weights and anchor bfloat16, gradient accumulated", 1),
+    "all bfloat16": ("weights, anchor and second moment bfloat16", 32),
+}
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--output", type=Path, default=ROOT / "results/benchmarks/llc_memory.json")
+    parser.add_argument("--gpus", action="store_true", help="what GPU each Pythia size fits, from the file")
     asked = parser.parse_args()
+    if asked.gpus:
+        print(gpus(json.loads(asked.output.read_text())["modes"]))
+        return
     result = {"sizes": {size: parameters(size) for size in SIZES}, "modes": {}}
-    for mode, options in MODES.items():
-        bytes_used = {size: run(mode, size) - run("imports", size) for size in SIZES}
-        slope = (bytes_used["large"] - bytes_used["small"]) / (parameters("large") - parameters("small"))
+    imports = run("imports", next(iter(SIZES)))
+    for mode in MODES:
+        bytes_used = {size: run(mode, size) - imports for size in SIZES}
+        small, large = SIZES
+        slope = (bytes_used[large] - bytes_used[small]) / (parameters(large) - parameters(small))
         result["modes"][mode] = {"peak_bytes": bytes_used, "bytes_a_parameter": slope}
+        print(mode, json.dumps(result["modes"][mode]), flush=True)
+    for mode, options in MODES.items():
         if "sequences_at_once" not in options:
             result["modes"][mode]["ratio_to_truth"] = accuracy(options)
-        print(mode, json.dumps(result["modes"][mode]), flush=True)
+            print(mode, json.dumps(result["modes"][mode]["ratio_to_truth"]), flush=True)
     from smdl.files import replacing
 
     with replacing(asked.output) as temporary:
         temporary.write_text(json.dumps(result, indent=2) + "\n")
+
+
+def gpus(measured: dict[str, dict]) -> str:
+    """Memory (GB) of a chain of each Pythia size by mode, as a table in Markdown; minibatches of 32 blocks of 1024.
+
+    Bytes a parameter as measured, times the weights; activations as in smdl.cluster.resources, or, with checkpointing,
+    the inputs of all layers and what one layer keeps. Float32 weights compute under autocast.
+    """
+    lines = ["| Pythia | " + " | ".join(CHAINS) + " |", "|---" * (len(CHAINS) + 1) + "|"]
+    for size, (layers, width, weights) in PYTHIA.items():
+        needs = []
+        for mode, blocks in CHAINS.values():
+            held = 4 if mode.startswith(("float32", "anchor")) else 2
+            kept = layers * width * held + 34 * width if blocks == 32 else 34 * width * layers
+            needs.append(measured[mode]["bytes_a_parameter"] * weights + blocks * 1024 * (kept + 12 * 50432))
+        lines.append(f"| {size} | " + " | ".join(_fit(need / 1e9) for need in needs) + " |")
+    return "\n".join(lines)
+
+
+def _fit(need: float) -> str:
+    """GB and the smallest GPU that leaves a twentieth of its memory free."""
+    card = next((card for card in (16, 24, 40, 48, 80, 141) if need <= 0.95 * card), None)
+    return f"{need:.1f} ({card or 'none'})"
 
 
 def parameters(size: str) -> int:
@@ -102,7 +155,7 @@ def accuracy(options: dict[str, str]) -> list[float]:
     dtype, kept = options.get("dtype", "float32"), {k: v for k, v in options.items() if k != "dtype"}
     return [
         settings.n_beta
-        * excess_losses(case, settings, config["calibration"]["chains"], config["seed"], Memory(**kept), dtype).mean()
+        * excess_losses(case, settings, family["chains"], config["seed"], Memory(**kept), dtype).mean()
         / float(case.learning_coefficient)
         for case in cases("reduced_rank", family["cases"], config["seed"])[-ACCURACY_CASES:]
     ]

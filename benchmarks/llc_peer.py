@@ -23,7 +23,7 @@ ROOT = Path(__file__).resolve().parent.parent
 PEER = "devinterp==2.0.1"
 SETTINGS = {"n_beta": 30.0, "gamma": 300.0, "alpha": 0.99, "eps_rms": 0.1}
 MODELS = {
-    "large": {"architecture": (6, 512, 8, 50304, 128), "training": 0, "batch_size": 8, "lr": 3e-4, "steps": 5},
+    "large": {"architecture": (6, 512, 8, 50304, 128), "training": 0, "batch_size": 2, "lr": 3e-4, "steps": 5},
     "trained": {"architecture": (4, 64, 4, 256, 64), "training": 400, "batch_size": 16, "lr": 1e-4, "steps": 60},
 }
 SEQUENCES = 512
@@ -36,7 +36,7 @@ def main() -> None:
     parser.add_argument("--folder", type=Path, default=ROOT / ".cache/llc_peer", help="environment and models")
     parser.add_argument("--output", type=Path, default=ROOT / "results/benchmarks/llc_peer.json")
     parser.add_argument("--repeats", type=int, default=5, help="runs of each, in turn")
-    parser.add_argument("--seeds", type=int, default=8, help="estimates of each whose spread is the standard error")
+    parser.add_argument("--seeds", type=int, default=24, help="estimates of each whose spread is the standard error")
     parser.add_argument("--models", nargs="+", default=list(MODELS), choices=list(MODELS))
     asked = parser.parse_args()
     python = install_peer(asked.folder / "environment")
@@ -77,7 +77,7 @@ def prepare(name: str, folder: Path) -> Path:
     model = new_model(architecture, seed=0)
     steps = MODELS[name]["training"]
     if steps:
-        tokens, vocabulary = read_tokens({"source": "package", "name": "kjv", "tokenizer": "bytes"})
+        tokens, vocabulary, _ = read_tokens({"source": "package", "name": "kjv", "tokenizer": "bytes"})
         counts = {"sampling": SEQUENCES, "evaluation": 64, "calibration": 64}
         blocks, splits = cut(tokens, vocabulary, architecture.context, counts, 0)
         training = TrainingSettings(steps, 32, 2e-3, 50, 0.01)
@@ -124,9 +124,10 @@ def errors(name: str, folder: Path, python: Path, seeds: int, speed: float) -> d
     standard error.
     """
     estimates = {
-        which: np.array([run(executable, which, name, folder, seed)["llc"] for seed in range(100, 100 + seeds)])
+        which: np.array(run(executable, f"{which}_estimates", name, folder, seeds)["llc"])
         for which, executable in (("ours", sys.executable), ("peer", python))
     }
+    print({which: f"{its.mean():.4g} +- {its.std(ddof=1):.3g}" for which, its in estimates.items()}, flush=True)
     kept = [np.delete(np.arange(seeds), out) for out in range(seeds)]
     equal_steps = [float(estimates["ours"][k].std(ddof=1) / estimates["peer"][k].std(ddof=1)) for k in kept]
     return {
@@ -156,7 +157,15 @@ def run(executable: str | Path, which: str, name: str, folder: Path, seed: int) 
 
 def worker(which: str, name: str, folder: str, seed: str) -> None:
     model, blocks = load(folder)
-    work = {"ours": ours, "floor": floor, "peer": peer, "path_ours": path_ours, "path_peer": path_peer}[which]
+    work = {
+        "ours": ours,
+        "floor": floor,
+        "peer": peer,
+        "path_ours": path_ours,
+        "path_peer": path_peer,
+        "ours_estimates": ours_estimates,
+        "peer_estimates": peer_estimates,
+    }[which]
     found = work(model, blocks, MODELS[name], int(seed), Path(folder))
     print(json.dumps({**found, "memory": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024}))
 
@@ -185,16 +194,30 @@ def our_settings(model: dict, steps: int):
 def ours(model, blocks, about, seed, folder) -> dict[str, float]:
     loss = our_loss(model, blocks)
     from smdl.llc.sampler import Walker
+
+    walker = Walker(loss, our_settings(about, about["steps"]))
+    times, last = [], time.perf_counter()
+    for _ in walker.walk(seed, 0, SETTINGS["n_beta"]):
+        times.append(time.perf_counter() - last)
+        last = time.perf_counter()
+    return {"step": float(np.median(times[1:]))}
+
+
+def ours_estimates(model, blocks, about, seeds, folder) -> dict[str, list[float]]:
+    """Estimates of as many chains, a seed each."""
+    loss = our_loss(model, blocks)
+    from smdl.llc.sampler import Walker
     from smdl.models import block_losses
 
     baseline = block_losses(model, blocks, about["batch_size"])
     walker = Walker(loss, our_settings(about, about["steps"]))
-    times, excess, last = [], [], time.perf_counter()
-    for seen in walker.walk(seed, 0, SETTINGS["n_beta"]):
-        times.append(time.perf_counter() - last)
-        excess.append(float(seen.losses.mean()) - baseline[seen.sequences].mean())
-        last = time.perf_counter()
-    return {"step": float(np.median(times[1:])), "llc": SETTINGS["n_beta"] * float(np.mean(excess))}
+    found = []
+    for seed in range(seeds):
+        walker.reset()
+        steps = walker.walk(seed, 0, SETTINGS["n_beta"])
+        excess = [float(seen.losses.mean()) - baseline[seen.sequences].mean() for seen in steps]
+        found.append(SETTINGS["n_beta"] * float(np.mean(excess)))
+    return {"llc": found}
 
 
 def floor(model, blocks, about, seed, folder) -> dict[str, float]:
@@ -212,13 +235,7 @@ def floor(model, blocks, about, seed, folder) -> dict[str, float]:
 
 def peer(model, blocks, about, seed, folder) -> dict[str, float]:
     """The peer through its own entry point, its steps told apart by the calls of its optimiser."""
-    import shutil
-    import tempfile
-
-    from datasets import Dataset
     from devinterp.optim import SGMCMC
-    from devinterp.slt.llc import compute_llc
-    from devinterp.slt.sampling import sample
 
     ends, step = [], SGMCMC.step
 
@@ -228,6 +245,23 @@ def peer(model, blocks, about, seed, folder) -> dict[str, float]:
         return found
 
     SGMCMC.step = timed
+    peer_estimate(model, blocks, about, seed)
+    return {"step": float(np.median(np.diff(ends)))}
+
+
+def peer_estimates(model, blocks, about, seeds, folder) -> dict[str, list[float]]:
+    """Estimates of as many chains, a seed each; the peer copies the model for each."""
+    return {"llc": [peer_estimate(model, blocks, about, seed) for seed in range(seeds)]}
+
+
+def peer_estimate(model, blocks, about, seed) -> float:
+    import shutil
+    import tempfile
+
+    from datasets import Dataset
+    from devinterp.slt.llc import compute_llc
+    from devinterp.slt.sampling import sample
+
     dataset = Dataset.from_dict({"input_ids": blocks.tolist()}).with_format("torch")
     output = Path(tempfile.mkdtemp())
     try:
@@ -248,10 +282,9 @@ def peer(model, blocks, about, seed, folder) -> dict[str, float]:
             rmsprop_alpha=SETTINGS["alpha"],
             output_path=output / "samples.zarr",
         )
-        llc = float(compute_llc(samples).llc_mean)
+        return float(compute_llc(samples).llc_mean)
     finally:
         shutil.rmtree(output)
-    return {"step": float(np.median(np.diff(ends))), "llc": llc}
 
 
 def path_ours(model, blocks, about, seed, folder) -> dict[str, float]:

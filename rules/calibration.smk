@@ -26,7 +26,7 @@ rule calibrate:
     threads: 1
     params:
         version=stage_version("calibration"),
-        seed=config["seed"],
+        seed=config["calibration"]["seed"],
         settings=lambda wc: canonical(calibration_settings(wc.family)),
     script:
         "../scripts/calibrate.py"

@@ -138,8 +138,7 @@ def sampler_settings(model):
 
 def calibration_settings(family):
     """What decides the numbers of a family of the calibration."""
-    common = {"chains": config["calibration"]["chains"], "gates": config["llc"]["gates"]}
-    return {**config["calibration"]["families"][family], **common}
+    return {**config["calibration"]["families"][family], "gates": config["llc"]["gates"]}
 
 
 def chains_of_block(wildcards):

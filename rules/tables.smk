@@ -57,6 +57,7 @@ rule llc:
         settings=canonical(
             {
                 "gates": config["llc"]["gates"],
+                "burn_in_test": config["llc"]["burn_in_test"],
                 "sampler": {model: sampler_settings(model) for model in MODELS},
             }
         ),

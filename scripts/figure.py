@@ -9,5 +9,5 @@ with job(snakemake) as this:
     from smdl.tables import read_tables
 
     tables = {name: read_tables(snakemake.input.get(name)) for name in snakemake.input.keys()}  # noqa: SIM118
-    figure = import_module(f"smdl.figures.{snakemake.rule}").draw(**tables, **this.settings)
+    figure = import_module(f"smdl.figures.{snakemake.rule.removesuffix('_figure')}").draw(**tables, **this.settings)
     save(figure, *snakemake.output)

@@ -14,5 +14,6 @@ with job(snakemake) as this:
         read_table(snakemake.input.audit),
         this.settings["sampler"],
         Gates(**this.settings["gates"]),
+        this.settings["burn_in_test"],
     )
     this.write_with_csv(snakemake.output.table, snakemake.output.csv, LLC, rows)

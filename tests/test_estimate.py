@@ -9,7 +9,7 @@ import torch
 
 from smdl.llc.chains import block, sample
 from smdl.llc.diagnostics import diagnose
-from smdl.llc.estimate import Gates, estimate
+from smdl.llc.estimate import Gates, estimate, stationary_from
 from smdl.llc.sampler import SamplerSettings
 from smdl.llc.state import StateStore
 
@@ -79,6 +79,18 @@ def test_drifting_where_burn_in_is_kept(tmp_path):
     found = estimate(draws(loss, settings, tmp_path), 30, replace(GATES, max_r_hat=100))
     assert found["status"] == "drifting"
     assert found["drift"] > 5
+
+
+def test_the_test_of_stationarity_leaves_out_the_start_and_no_more(tmp_path):
+    """The bowl relaxes within 2 / (lr G gamma), some 70 steps, of 400: the first tenths have to go."""
+    loss, settings = NoisyBowl(curvature=0.1), replace(SETTINGS, n_beta=300.0, lr=8e-6, burn_in=0, draws=400)
+    rows = draws(loss, settings, tmp_path)
+    whole, rest = (estimate(rows, 300, GATES, test) for test in (False, True))
+    assert whole["left_out"] == 0
+    assert 40 <= rest["left_out"] <= 200
+    truth = 200 * 30 / 330
+    assert abs(rest["llc"] / truth - 1) < 0.05 < abs(whole["llc"] / truth - 1)
+    assert stationary_from(np.random.default_rng(0).normal(size=(4, 100))) == 0
 
 
 def test_too_noisy_where_the_draws_are_few(tmp_path):

@@ -5,8 +5,10 @@ import pytest
 import torch
 
 from smdl.errors import StudyError
+from smdl.llc.chains import block, sample
 from smdl.llc.noise import normals
 from smdl.llc.sampler import SamplerSettings, Walker, minibatch
+from smdl.llc.state import StateStore
 
 
 class Bowl:
@@ -113,3 +115,15 @@ def test_a_minibatch_in_parts_moves_as_the_whole(at_once):
     for whole, parts in zip(path(), path(sequences_at_once=at_once), strict=True):
         assert parts[0] == pytest.approx(whole[0], rel=1e-5)
         assert parts[1] == pytest.approx(whole[1], rel=1e-5)
+
+
+@pytest.mark.parametrize(("lr", "said"), [(1e-4, "0.05, in the median 0.0"), (3e-3, "warning: lr G gamma / 2")])
+def test_the_log_tells_the_stability_after_the_first_steps(tmp_path, capfd, lr, said):
+    """Half of the weights are flat, so that their G stays 1 / eps_rms; the others' gradients make theirs smaller."""
+    loss = Bowl(torch.tensor([0.0] * 10 + [50.0] * 11), torch.ones(21))
+    chosen = settings(lr=lr, burn_in=0, draws=20)
+    sample(loss, np.zeros(64), chosen, block([0, 1], True), 0, StateStore(tmp_path / "state", "digest", interval=600))
+    log = capfd.readouterr().err
+    assert said in log
+    assert log.count("lr G gamma / 2") == 1
+    assert ("lower llc.lr (now 0.003) or llc.gamma (now 100)" in log) == (lr == 3e-3)

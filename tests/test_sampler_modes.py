@@ -101,6 +101,21 @@ def test_bfloat16_vectors_stay_near_the_exact_path():
     assert 0 < difference < 0.05 * walk(exact, 15).std()
 
 
+def test_the_anchor_of_bfloat16_weights_is_exact_in_bfloat16():
+    loss = Regression()
+    for parameter in loss.parameters:
+        parameter.data = parameter.data.bfloat16()
+    loss.inputs = loss.inputs.bfloat16()
+    walker = Walker(loss, SETTINGS)
+    start = walker.weights.clone()
+    walk(walker, 5)
+    assert walker.anchor.dtype == torch.bfloat16
+    assert walker.second_moment.dtype == torch.float32
+    assert not torch.equal(walker.weights, start)
+    walker.reset()
+    assert torch.equal(walker.weights, start)
+
+
 def test_distance_is_that_of_the_weights_before_the_move():
     walker = Walker(Regression(), SETTINGS)
     expected = 0.0

@@ -8,7 +8,7 @@ from smdl.llc.estimate import Gates, estimate
 from smdl.tables.study import weights_digest
 
 CHECKPOINT = ["model", "step"]
-SAMPLER_COLUMNS = ("lr", "n_beta", "gamma", "draws", "burn_in")
+SAMPLER_COLUMNS = ("lr", "n_beta", "gamma")
 
 
 def checkpoints(manifests: pd.DataFrame, losses: pd.DataFrame) -> pd.DataFrame:
@@ -40,8 +40,11 @@ def llc(
     audit: pd.DataFrame,
     samplers: dict[str, dict[str, Any]],
     gates: Gates,
+    burn_in_test: bool = False,
 ) -> pd.DataFrame:
     """The rows of the table ``llc``; ``samplers`` holds each model's sampler settings.
+
+    With ``burn_in_test`` the columns draws and burn_in tell what the test of stationarity left.
 
     A checkpoint that the audit excludes has the status ``excluded``, with its estimate where there are draws.
     """
@@ -49,14 +52,18 @@ def llc(
     rows = []
     for (model, step), own in draws.groupby(CHECKPOINT, sort=False):
         sampler = samplers[model]
+        found = estimate(own, sampler["n_beta"], gates, burn_in_test)
+        left_out = found.pop("left_out")
         rows.append(
             {
                 "model": model,
                 "step": step,
-                **estimate(own, sampler["n_beta"], gates),
+                **found,
                 "loss": loss[model, step],
                 "chains": own["chain"].nunique(),
                 **{name: sampler[name] for name in SAMPLER_COLUMNS},
+                "draws": sampler["draws"] - left_out,
+                "burn_in": sampler["burn_in"] + left_out * sampler["steps_between_draws"],
             }
         )
     return _with_exclusions(pd.DataFrame(rows), audit)

@@ -10,7 +10,7 @@ STAGES = {
     "train": 1,
     "reference": 2,
     "audit": 1,
-    "llc": 2,
+    "llc": 3,
     "calibration": 1,
     "sweep": 1,
     "compress": 1,

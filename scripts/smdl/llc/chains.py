@@ -1,6 +1,7 @@
 """A block of chains and their controls, sampled one after another, resumable at any step."""
 
 import signal
+import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -14,6 +15,7 @@ from smdl.llc.sampler import Loss, Memory, SamplerSettings, Walker
 from smdl.llc.state import StateStore
 from smdl.tables.study import CONTROL, POSTERIOR
 
+FIRST_STEPS = 10
 WARNING_SIGNALS = (signal.SIGTERM, signal.SIGUSR1)
 
 
@@ -67,11 +69,26 @@ def sample(
                     paired = baseline[seen.sequences].mean()
                     rows.append([index, draw, seen.losses.double().mean().item(), float(paired), seen.distance])
                 progress.update()
+                if index == 0 and seen.step + 1 == FIRST_STEPS:
+                    progress.write(stability_note(walker), file=sys.stderr)
                 if store.due or warning:
                     store.save(_state(index, seen.step + 1, rows, walker))
                 if warning:
                     raise StudyError(f"stopped by {warning[0]}; the state is saved, run again to go on")
     return _frame(rows, chains)
+
+
+def stability_note(walker: Walker) -> str:
+    """What the log says of the stability bound after a chain's first steps."""
+    largest, median = walker.stability()
+    its = walker.settings
+    note = f"lr G gamma / 2 is at most {largest:.3g}, in the median {median:.3g}, after {FIRST_STEPS} steps"
+    if largest < 1:
+        return f"{note}: stable"
+    return (
+        f"warning: {note}; from 1 on a step overshoots w*, from 2 on the chain diverges:"
+        f" lower llc.lr (now {its.lr:g}) or llc.gamma (now {its.gamma:g}), or raise llc.eps_rms (now {its.eps_rms:g})"
+    )
 
 
 def _draw(step: int, settings: SamplerSettings) -> int | None:

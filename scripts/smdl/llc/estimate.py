@@ -10,6 +10,9 @@ from smdl.llc.diagnostics import Diagnostics, diagnose
 from smdl.tables.study import CONTROL, POSTERIOR
 
 OK = "ok"
+# The test of stationarity: the first tenth of the draws differs from their second half by no more than this many
+# standard errors of the difference, on at least so many draws a chain.
+STATIONARY, TESTED = 2, 20
 
 
 @dataclass(frozen=True)
@@ -22,13 +25,15 @@ class Gates:
     max_relative_se: float
 
 
-def estimate(draws: pd.DataFrame, n_beta: float, gates: Gates) -> dict[str, Any]:
+def estimate(draws: pd.DataFrame, n_beta: float, gates: Gates, burn_in_test: bool = False) -> dict[str, Any]:
     """lambda_hat = n_beta (E[L_n(w)] - L_n(w*)) of one checkpoint with its control, diagnostics and status.
 
     ``draws`` are its rows of the table ``draws``. The expectation is over all chains after burn-in, each draw paired
     with the loss of its own minibatch at w* (Lau et al., arXiv:2308.12108, equation 14, with a paired baseline).
+    ``burn_in_test`` leaves out further draws at the start, ``left_out`` of every chain, control chains included.
     """
-    kept = draws[draws["draw"] >= 0]
+    left_out = stationary_from(excess_losses(draws[draws["draw"] >= 0], POSTERIOR)) if burn_in_test else 0
+    kept = draws[draws["draw"] >= left_out]
     excess = excess_losses(kept, POSTERIOR)
     found = diagnose(excess)
     llc = n_beta * excess.mean()
@@ -48,7 +53,26 @@ def estimate(draws: pd.DataFrame, n_beta: float, gates: Gates) -> dict[str, Any]
         "llc_minus_control": llc - control,
         "status": status,
         "reason": reason,
+        "left_out": left_out,
     }
+
+
+def stationary_from(excess: np.ndarray) -> int:
+    """The first draw from which on the draws are stationary, in tenths of them; half of them where no start will do.
+
+    ``excess`` has shape (chains, draws). The test is Geweke's (1992), the first tenth against the second half, with the
+    error of both taken from the second half: a start on the way up would hide behind its own autocorrelation.
+    """
+    draws = excess.shape[1]
+    starts = [draws * tenths // 10 for tenths in range(6)] if draws >= TESTED else [0]
+    return next((start for start in starts if _stationary(excess[:, start:])), starts[-1])
+
+
+def _stationary(excess: np.ndarray) -> bool:
+    draws = excess.shape[1]
+    first, last = excess[:, : draws // 10], excess[:, draws // 2 :]
+    error = diagnose(last).se * np.sqrt(1 + last.shape[1] / first.shape[1])
+    return abs(first.mean() - last.mean()) <= STATIONARY * error
 
 
 def excess_losses(draws: pd.DataFrame, kind: str) -> np.ndarray:

@@ -31,6 +31,7 @@ from smdl.llc.noise import GROUP, normals
 CHUNK = {"cpu": 1 << 16, "cuda": 1 << 24}
 # Up to this many weights the whole gradient is held and all move at once: a call a parameter would cost more.
 HELD = 1 << 22
+MEDIAN_OF = 1 << 20
 
 
 class Loss(Protocol):
@@ -135,7 +136,9 @@ class Walker:
         self.chains = chains
         self.memory = memory or Memory()
         self.weights = _flatten(loss.parameters)
-        self.anchor = self.weights.to(getattr(torch, self.memory.anchor), copy=True)
+        # w* of weights in bfloat16 is exact in bfloat16.
+        rough = self.weights.dtype == torch.bfloat16 or self.memory.anchor == "bfloat16"
+        self.anchor = self.weights.to(torch.bfloat16 if rough else torch.float32, copy=True)
         self.second_moment = torch.zeros_like(self.weights, dtype=getattr(torch, self.memory.second_moment))
         self.reset()
         self._mixed = {self.weights.dtype, self.anchor.dtype, self.second_moment.dtype} != {torch.float32}
@@ -151,6 +154,17 @@ class Walker:
         """Back to w*, with an empty preconditioner: the start of a chain."""
         self.weights.copy_(self.anchor)
         self.second_moment.zero_()
+
+    def stability(self) -> tuple[float, float]:
+        """lr G gamma / 2 with the preconditioner as it stands: its largest value, and its median over the weights.
+
+        From 1 on a step overshoots w*, from 2 on the localisation diverges. The median is that of a regular sample.
+        """
+        its = self.settings
+        sample = self.second_moment[:: 1 + len(self.second_moment) // MEDIAN_OF].float()
+        least = torch.stack([self.second_moment.min().float(), sample.median()])
+        largest, median = (its.lr * its.gamma / 2 / (least.sqrt() + its.eps_rms)).tolist()
+        return largest, median
 
     def walk(self, seed: int, chain: int, n_beta: float, start: int = 0) -> Iterator[Step]:
         """Take the steps of one chain from ``start`` on; each is yielded with what was seen at the weights it left.

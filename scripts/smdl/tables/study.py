@@ -132,7 +132,7 @@ LLC = Table(
         Column("gamma", NUMBER, "strength of the localisation"),
         Column("chains", INTEGER, "number of chains"),
         Column("draws", INTEGER, "draws a chain after burn-in"),
-        Column("burn_in", INTEGER, "steps left out at the start of a chain"),
+        Column("burn_in", INTEGER, "steps left out at the start of a chain, by setting or by the test of stationarity"),
     ),
 )
 
