@@ -90,8 +90,8 @@ def measure(what: str, folder: str, dtype: str) -> dict[str, float]:
         if what == "sweep":
             variants = {"maximum": {"range": "maximum", "scope": "tensor", "parameters": "all"}}
             settings = {"variants": variants, "levels": [4, 64], "seeds": [0], "epsilons": [0.5]}
-            settings |= {"batch_size": 1, "dense_bits": 16}
-            sweep(model, blocks, np.full(BLOCKS, 10.0), "quantize", settings)
+            settings |= {"batch_size": 1, "dense_bits": 16, "mode": "curve", "error_rate": 0.01}
+            sweep(model, blocks, np.full(BLOCKS, 10.0), blocks, "quantize", settings)
         if what == "chain":
             sampler = SamplerSettings(1e-5, 30, 300, 0.99, 0.1, batch_size=1, burn_in=0, draws=4, steps_between_draws=1)
             with tempfile.TemporaryDirectory() as state:
