@@ -38,6 +38,8 @@ def main() -> None:
     config = validated(yaml.safe_load(arguments.config.read_text()))
     rows = pd.DataFrame()
     for model, step in product(config["models"], arguments.steps):
+        if step not in config["models"][model]["steps"]:
+            continue
         rows = pd.concat([rows, measured(config, arguments.results, model, step)])
         report = {
             "checkpoints": [f"{model} step {step}" for model, step in rows.groupby(["model", "step"]).groups],
