@@ -224,7 +224,7 @@ def test_a_second_run_has_nothing_to_do_nor_has_one_with_another_window(study):
     again = run(folder, CONFIG, hub, "--dry-run")
     assert jobs(again.stderr + again.stdout) == {}, again.stdout
     wider = run(folder, {**CONFIG, "disk": {"window": 2}}, hub, "--dry-run")
-    assert set(jobs(wider.stderr + wider.stdout)) <= {"settings", "all", "turn"}
+    assert set(jobs(wider.stderr + wider.stdout)) <= {"settings", "settings_page", "all", "turn"}
     assert len(hub.requests) == before, "a dry run asked the hub"
 
 
