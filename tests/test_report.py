@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -196,7 +197,7 @@ def test_status_while_snakemake_runs_and_after_it_was_stopped(broken):
         started = time.monotonic()
         logs = broken / "results/small/logs/llc_chains"
         # The logs of the failed chains are there until the new ones begin: theirs counts to another end.
-        while not any("/200004 " in path.read_text() for path in logs.glob("**/*.log")):
+        while not any(re.search(r"/\d{6} ", path.read_text()) for path in logs.glob("**/*.log")):
             assert run.poll() is None and time.monotonic() < started + 120, (broken / "long.log").read_text()
             time.sleep(0.2)
         during = tool("status", broken).stdout

@@ -13,7 +13,7 @@ STAGES = {
     "llc": 3,
     "calibration": 1,
     "sweep": 1,
-    "compress": 1,
+    "compress": 2,
     "gather": 1,
     "figures": 1,
     "theory": 1,

@@ -5,23 +5,19 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.optimize import minimize_scalar
 
 from smdl.compression.loss import CompressionLoss, Decision, DeltaLoss
-from smdl.compression.scheme import Scheme, Tuned
+from smdl.compression.scheme import Scheme
 
-TUNING_TOLERANCE = 0.05
-"""Precision of the tuned parameter, in octaves: near its minimum the loss is flat."""
-TUNING_EVALUATIONS = 12
-STRIDE = 0.3
-"""Distance in octaves of the three values from which a minimum near a known one is found."""
+REACH = 2
+"""How many values of the tuned parameter's lattice must be higher on either side of a minimum that is walked to."""
 
 
 @dataclass(frozen=True)
 class CurvePoint:
     """Delta loss at a level and the tuned value that it is for; ``evaluations`` were made to get it.
 
-    ``minimal`` says whether that value is the best one, or only good enough to put the level below a tolerance.
+    ``minimal`` says whether that value is the best one, or only good enough to put the level on a side of a tolerance.
     """
 
     level: float
@@ -47,13 +43,14 @@ def point(
 ) -> CurvePoint:
     """Delta loss at one level, minimised over the tuned parameter where the scheme has one.
 
-    Without ``start`` the whole interval is searched and its upper end tried, so the choice is never worse than none;
-    with it the minimum is walked to from there. With a ``decision`` evaluations stop as soon as it is made; and where
-    ``start`` itself is below the tolerance so is the minimum, which is then not looked for.
+    Delta loss is jagged in that parameter, with many local minima. So it is minimised over a fixed lattice of values,
+    then over the parabola through the lowest and its neighbours: where two searches end at the same value of the
+    lattice, they end at the same number. Without ``start`` the whole lattice is tried; with it the minimum is walked to
+    from there. With a ``decision`` evaluations stop as soon as it is made; and the walk stops at the first value below
+    the tolerance, which the minimum is then below too.
     """
     before = loss.evaluations
     tried: dict[float | None, DeltaLoss] = {}
-    minimal = True
 
     def value(tuned: float | None) -> float:
         if tuned not in tried:
@@ -63,35 +60,35 @@ def point(
     if scheme.tuned is None:
         value(None)
     elif start is None:
-        _minimise(value, scheme.tuned)
-    elif decision is not None and value(start) <= decision.epsilon:
-        minimal = False
+        lattice = scheme.tuned.lattice
+        _try_vertex(value, lattice, min(range(len(lattice)), key=lambda place: value(lattice[place])))
     else:
-        _walk(value, start, scheme.tuned)
+        _walk(value, scheme.tuned.lattice, start, decision.epsilon if decision else -math.inf)
     best = min(tried, key=lambda tuned: tried[tuned].value)
-    return CurvePoint(level, seed, tried[best], best, loss.evaluations - before, minimal)
+    return CurvePoint(level, seed, tried[best], best, loss.evaluations - before, scheme.tuned is None or not decision)
 
 
-def _minimise(value: Callable[[float], float], tuned: Tuned) -> None:
-    """Brent's bounded minimisation over the logarithm of the tuned value."""
-    value(tuned.high)
-    minimize_scalar(
-        lambda octave: value(2.0**octave),
-        bounds=(math.log2(tuned.low), math.log2(tuned.high)),
-        method="bounded",
-        options={"xatol": TUNING_TOLERANCE, "maxiter": TUNING_EVALUATIONS},
-    )
-
-
-def _walk(value: Callable[[float], float], start: float, tuned: Tuned) -> None:
-    """Walk down by strides until both neighbours are higher, then try the vertex of the parabola through the three."""
+def _walk(value: Callable[[float], float], lattice: Sequence[float], start: float, enough: float) -> None:
+    """Walk down the lattice until no value within reach is lower, or is below ``enough``; then try the vertex."""
+    place = min(range(len(lattice)), key=lambda other: abs(math.log(lattice[other] / start)))
     while True:
-        left, right = max(tuned.low, start / 2**STRIDE), min(tuned.high, start * 2**STRIDE)
-        lowest = min((start, left, right), key=value)
-        if lowest == start:
+        within = [other for other in range(place - REACH, place + REACH + 1) if 0 <= other < len(lattice)]
+        for other in sorted(within, key=lambda other: abs(other - place)):
+            if value(lattice[other]) <= enough:
+                return
+        lowest = min(within, key=lambda other: value(lattice[other]))
+        if value(lattice[lowest]) == value(lattice[place]):
             break
-        start = lowest
-    x, y = np.log2([left, start, right]), np.array([value(left), value(start), value(right)])
-    if np.isfinite(y).all() and left < start < right and (y[0] > y[1] or y[2] > y[1]):
-        curvature, slope, _ = np.polyfit(x - x[1], y, 2)
-        value(float(2 ** np.clip(x[1] - slope / (2 * curvature), x[0], x[2])))
+        place = lowest
+    _try_vertex(value, lattice, place)
+
+
+def _try_vertex(value: Callable[[float], float], lattice: Sequence[float], lowest: int) -> None:
+    """Evaluate the vertex of the parabola, in octaves, through the lowest value of the lattice and its neighbours."""
+    around = lattice[max(0, lowest - 1) : lowest + 2]
+    losses = np.array([value(tuned) for tuned in around])
+    if len(around) < 3 or not np.isfinite(losses).all() or not losses.max() > losses[1]:
+        return
+    octaves = np.log2(around) - np.log2(around[1])
+    curvature, slope, _ = np.polyfit(octaves, losses, 2)
+    value(float(around[1] * 2 ** np.clip(-slope / (2 * curvature), octaves[0], octaves[-1])))

@@ -58,6 +58,11 @@ class Tuned:
     low: float
     high: float
 
+    @property
+    def lattice(self) -> list[float]:
+        """The values first tried: ``high`` and downwards from it, three to an octave."""
+        return [self.high * 2 ** (-step / 3) for step in range(1 + int(3 * math.log2(self.high / self.low)))]
+
 
 class Scheme(Protocol):
     """One compression scheme with one variant's settings: a frozen dataclass whose fields are the config's keys."""

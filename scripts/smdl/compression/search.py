@@ -84,9 +84,7 @@ class Bracketing:
         A level whose evaluation was stopped for another tolerance, with this one still open, is completed.
         """
         for index in sorted(self.points):
-            known = self.points[index]
-            above = known.delta.value > decision.epsilon
-            if not self.loss.settled(known.delta, decision) or (above and not known.minimal):
+            if not self.loss.settled(self.points[index].delta, decision):
                 self._complete(index)
         over = {index: known.delta.value > decision.epsilon for index, known in self.points.items()}
         above = min((index for index in over if over[index]), default=len(self.levels))
@@ -104,12 +102,12 @@ class Bracketing:
         return self.points[min(self.points, key=lambda other: abs(other - index))].tuned
 
     def _complete(self, index: int) -> bool:
-        """Evaluate a level on all blocks, its tuned value minimised; whether that was still to be done."""
+        """Evaluate a level on all blocks, its tuned value minimised there; whether that was still to be done."""
         known = self.points.get(index)
         if known is None or (known.delta.complete and known.minimal):
             return False
-        if known.minimal:
-            compressed = self.scheme.compress(self.loss.weights, known.level, self.seed, known.tuned)
+        if self.scheme.tuned is None:
+            compressed = self.scheme.compress(self.loss.weights, known.level, self.seed, None)
             full = replace(known, delta=self.loss(compressed, begun=known.delta), evaluations=1)
         else:
             full = point(self.loss, self.scheme, known.level, self.seed, known.tuned)
