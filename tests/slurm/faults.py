@@ -77,8 +77,9 @@ class Round:
     def report(self) -> str:
         """What was done when, the queue, and the ends of Snakemake's logs, for the message of a failed test."""
         queue = self.cluster.run("squeue", "--states=all", "--format=%i %P %T %r %k %Z")
+        nodes = self.cluster.run("sinfo", "-N", "--format=%N %T %E")
         logs = [study.log()[-3000:] for study in (self.main, self.interrupted, self.killed, self.whole)]
-        return "\n".join([*self.events, queue, *logs])
+        return "\n".join([*self.events, queue, nodes, *logs])
 
     def _cancel(self) -> None:
         """Cancel a job, and wait until it is over: a controller killed at this moment would forget the order."""
@@ -112,8 +113,26 @@ class Round:
         job, node = self.main.running(NODE)[0], self.main.node(NODE)
         self.cluster.stop(node, signal.SIGKILL)
         self.cluster.signal_job(job, signal.SIGKILL, watchers=True)
-        down = ["sinfo", "-h", f"--nodes={node}", "--partition=frail", "-o", "%T"]
-        self.harm[lambda: "down" in self.cluster.run(*down)] = lambda: self.cluster.start(node)
+        until = time.monotonic() + 45
+        self.harm[lambda: "down" in self._state(node) or time.monotonic() > until] = lambda: self._repair(node)
+
+    def _repair(self, node: str) -> None:
+        """The node is started again. What SLURM does not see by itself an operator tells it: it is down; it is fit."""
+        if "down" not in self._state(node):
+            self._note(f"{node}, {self._state(node).strip()}, is declared down")
+            self.cluster.run("scontrol", "update", f"nodename={node}", "state=down", "reason=died")
+        self.cluster.start(node)
+        self._note(f"{node} is back")
+        until = time.monotonic() + 10
+        self.harm[lambda: time.monotonic() > until] = lambda: self._hand_back(node)
+
+    def _hand_back(self, node: str) -> None:
+        if any(state in self._state(node) for state in ("down", "drain")):
+            self._note(f"{node}, {self._state(node).strip()}, is handed back")
+            self.cluster.run("scontrol", "update", f"nodename={node}", "state=resume")
+
+    def _state(self, node: str) -> str:
+        return self.cluster.run("sinfo", "-h", f"--nodes={node}", "--partition=frail", "-o", "%T")
 
     def _preempt(self, chain: str) -> None:
         """A job of a higher partition wants the whole node of a chain."""
