@@ -58,10 +58,11 @@ slurm-doctor: $(VENV)/installed
 plan: $(VENV)/installed
 	$(BIN)/python scripts/plan.py
 
+# Two tests at a time. They install what they need and is missing (SLURM, a browser) as root, or skip with a word of why.
 test: check
-	$(BIN)/pytest
+	$(BIN)/pytest --numprocesses 2 --dist loadfile
 
-# The faults of a real SLURM, which is installed (as root, from Debian's packages), started and stopped by the tests.
+# Of these, the faults of a real SLURM alone.
 test-slurm: $(VENV)/installed
 	$(BIN)/pytest -m slurm tests/slurm
 

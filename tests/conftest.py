@@ -1,6 +1,7 @@
 """What several tests share."""
 
 import copy
+import os
 from pathlib import Path
 
 import pytest
@@ -9,9 +10,17 @@ from hypothesis import settings
 
 ROOT = Path(__file__).parent.parent
 
+# Two tests run at a time: threads beyond a core each would only wait for one another.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 # No example may fail for the machine's load, and every run tries the same examples.
 settings.register_profile("smdl", deadline=None, derandomize=True)
 settings.load_profile("smdl")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The long wait for SLURM begins first, beside everything else."""
+    items.sort(key=lambda item: item.get_closest_marker("slurm") is None)
 
 
 @pytest.fixture

@@ -17,7 +17,7 @@ PARTITIONS = {NODE: "frail", REQUEUED: "requeued", PREEMPTED: "cancelled"}
 TABLES = [f"results/small/tables/{name}.csv" for name in ("checkpoints", "llc", "curves", "critical", "regressions")]
 # A chain as the profile's expressions see it; Snakemake takes no braces in those of times and sizes.
 THIS = "'/'.join([wildcards.model, 'step' + wildcards.step, 'block' + wildcards.block])"
-SECONDS = 560
+SECONDS = 840
 
 
 class Round:

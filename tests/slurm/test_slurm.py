@@ -8,7 +8,7 @@ from cluster import Cluster, Unavailable, provide
 from faults import CANCELLED, CHAINS, LATE, MEMORY, NODE, PREEMPTED, REQUEUED, SLURMD, TABLES, TIME, Round
 from study import Study
 
-pytestmark = [pytest.mark.slurm, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.slurm, pytest.mark.timeout(1100)]
 
 
 @pytest.fixture(scope="session")

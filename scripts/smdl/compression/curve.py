@@ -4,13 +4,13 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-import numpy as np
-
 from smdl.compression.loss import CompressionLoss, Decision, DeltaLoss
 from smdl.compression.scheme import Scheme
 
 REACH = 2
 """How many values of the tuned parameter's lattice must be higher on either side of a minimum that is walked to."""
+PARTS = 4
+"""Into how many parts the lattice is divided on either side of its lowest value."""
 
 
 @dataclass(frozen=True)
@@ -43,11 +43,12 @@ def point(
 ) -> CurvePoint:
     """Delta loss at one level, minimised over the tuned parameter where the scheme has one.
 
-    Delta loss is jagged in that parameter, with many local minima. So it is minimised over a fixed lattice of values,
-    then over the parabola through the lowest and its neighbours: where two searches end at the same value of the
-    lattice, they end at the same number. Without ``start`` the whole lattice is tried; with it the minimum is walked to
-    from there. With a ``decision`` evaluations stop as soon as it is made; and the walk stops at the first value below
-    the tolerance, which the minimum is then below too.
+    Delta loss is jagged in that parameter, with many local minima, so that what a line search finds depends on where
+    it began. So the minimum is taken over a fixed lattice of values, then over a finer one around the lowest of them:
+    where two searches end at the same value of the first, they end at the same number. Without ``start`` the whole
+    lattice is tried; with it the minimum is walked to from there. With a ``decision`` evaluations stop as soon as it is
+    made, the walk at the first value below the tolerance, which the minimum is then below too, and the finer lattice is
+    left out.
     """
     before = loss.evaluations
     tried: dict[float | None, DeltaLoss] = {}
@@ -59,36 +60,35 @@ def point(
 
     if scheme.tuned is None:
         value(None)
-    elif start is None:
-        lattice = scheme.tuned.lattice
-        _try_vertex(value, lattice, min(range(len(lattice)), key=lambda place: value(lattice[place])))
     else:
-        _walk(value, scheme.tuned.lattice, start, decision.epsilon if decision else -math.inf)
+        lattice = scheme.tuned.lattice
+        if start is None:
+            lowest = min(range(len(lattice)), key=lambda place: value(lattice[place]))
+        else:
+            lowest = _walk(value, lattice, start, decision.epsilon if decision else -math.inf)
+        if decision is None:
+            _refine(value, lattice, lowest)
     best = min(tried, key=lambda tuned: tried[tuned].value)
     return CurvePoint(level, seed, tried[best], best, loss.evaluations - before, scheme.tuned is None or not decision)
 
 
-def _walk(value: Callable[[float], float], lattice: Sequence[float], start: float, enough: float) -> None:
-    """Walk down the lattice until no value within reach is lower, or is below ``enough``; then try the vertex."""
+def _walk(value: Callable[[float], float], lattice: Sequence[float], start: float, enough: float) -> int:
+    """Downhill from ``start``: the place in the lattice with none lower within reach, or at most ``enough``."""
     place = min(range(len(lattice)), key=lambda other: abs(math.log(lattice[other] / start)))
     while True:
         within = [other for other in range(place - REACH, place + REACH + 1) if 0 <= other < len(lattice)]
         for other in sorted(within, key=lambda other: abs(other - place)):
             if value(lattice[other]) <= enough:
-                return
+                return other
         lowest = min(within, key=lambda other: value(lattice[other]))
         if value(lattice[lowest]) == value(lattice[place]):
-            break
+            return place
         place = lowest
-    _try_vertex(value, lattice, place)
 
 
-def _try_vertex(value: Callable[[float], float], lattice: Sequence[float], lowest: int) -> None:
-    """Evaluate the vertex of the parabola, in octaves, through the lowest value of the lattice and its neighbours."""
-    around = lattice[max(0, lowest - 1) : lowest + 2]
-    losses = np.array([value(tuned) for tuned in around])
-    if len(around) < 3 or not np.isfinite(losses).all() or not losses.max() > losses[1]:
-        return
-    octaves = np.log2(around) - np.log2(around[1])
-    curvature, slope, _ = np.polyfit(octaves, losses, 2)
-    value(float(around[1] * 2 ** np.clip(-slope / (2 * curvature), octaves[0], octaves[-1])))
+def _refine(value: Callable[[float], float], lattice: Sequence[float], lowest: int) -> None:
+    """Evaluate the values between the lowest of the lattice and its two neighbours."""
+    for neighbour in (lowest - 1, lowest + 1):
+        if 0 <= neighbour < len(lattice):
+            for part in range(1, PARTS):
+                value(lattice[lowest] * (lattice[neighbour] / lattice[lowest]) ** (part / PARTS))
