@@ -58,11 +58,11 @@ slurm-doctor: $(VENV)/installed
 plan: $(VENV)/installed
 	$(BIN)/python scripts/plan.py
 
-# Two tests at a time. They install what they need and is missing (SLURM, a browser) as root, or skip with a word of why.
+# Two tests at a time. A missing browser is installed as root, or its tests are skipped with a word of why.
 test: check
 	$(BIN)/pytest --numprocesses 2 --dist loadfile
 
-# Of these, the faults of a real SLURM alone.
+# The faults of a real SLURM, which is installed (as root, from Debian's packages), started and stopped by the tests.
 test-slurm: $(VENV)/installed
 	$(BIN)/pytest -m slurm tests/slurm
 

@@ -18,11 +18,6 @@ settings.register_profile("smdl", deadline=None, derandomize=True)
 settings.load_profile("smdl")
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """The long wait for SLURM begins first, beside everything else."""
-    items.sort(key=lambda item: item.get_closest_marker("slurm") is None)
-
-
 @pytest.fixture
 def mini() -> dict:
     """The mini study's config, a copy to change."""
