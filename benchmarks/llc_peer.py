@@ -40,11 +40,13 @@ def main() -> None:
     parser.add_argument("--models", nargs="+", default=list(MODELS), choices=list(MODELS))
     asked = parser.parse_args()
     python = install_peer(asked.folder / "environment")
-    result = {"peer": PEER, "settings": SETTINGS, "models": MODELS, "ratios": {}}
+    result = {"peer": PEER, "settings": SETTINGS, "models": MODELS, "ratios": {}, "profile": {}}
     for name in asked.models:
         folder = prepare(name, asked.folder / name)
         result["ratios"][name] = compare(name, folder, python, asked.repeats, asked.seeds)
         print_ratios(name, result["ratios"][name])
+        result["profile"][name] = run(sys.executable, "profile", name, folder, 0)
+        print(name, "milliseconds of our step:", result["profile"][name], flush=True)
     sys.path.insert(0, str(ROOT / "scripts"))
     from smdl.files import replacing
 
@@ -160,6 +162,7 @@ def worker(which: str, name: str, folder: str, seed: str) -> None:
     work = {
         "ours": ours,
         "floor": floor,
+        "profile": profile,
         "peer": peer,
         "path_ours": path_ours,
         "path_peer": path_peer,
@@ -201,6 +204,39 @@ def ours(model, blocks, about, seed, folder) -> dict[str, float]:
         times.append(time.perf_counter() - last)
         last = time.perf_counter()
     return {"step": float(np.median(times[1:]))}
+
+
+def profile(model, blocks, about, seed, folder) -> dict[str, float]:
+    """Where our step's time goes, in milliseconds; the update of a large model happens within its backward pass."""
+    import torch
+
+    loss = our_loss(model, blocks)
+    from smdl.llc import sampler
+
+    spent = dict.fromkeys(("forward", "backward", "update", "minibatch"), 0.0)
+
+    def timed(name: str, work):
+        def timed_work(*arguments, **named):
+            start = time.perf_counter()
+            found = work(*arguments, **named)
+            spent[name] += time.perf_counter() - start
+            return found
+
+        return timed_work
+
+    type(loss).__call__ = timed("forward", type(loss).__call__)
+    torch.Tensor.backward = timed("backward", torch.Tensor.backward)
+    sampler.Walker._update = timed("update", sampler.Walker._update)
+    sampler.minibatch = timed("minibatch", sampler.minibatch)
+    walker = sampler.Walker(loss, our_settings(about, about["steps"]))
+    start = time.perf_counter()
+    for _ in walker.walk(seed, 0, SETTINGS["n_beta"]):
+        pass
+    total = time.perf_counter() - start
+    if walker._gradient is None:
+        spent["backward"] -= spent["update"]
+    spent["rest"] = total - sum(spent.values())
+    return {name: round(1000 * seconds / about["steps"], 3) for name, seconds in spent.items()}
 
 
 def ours_estimates(model, blocks, about, seeds, folder) -> dict[str, list[float]]:
