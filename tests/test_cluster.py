@@ -66,7 +66,11 @@ def plugin(answers):
     async def query(command, logger):
         return answers.pop(0)
 
-    return types.SimpleNamespace(query_job_status=query, get_submit_command=lambda job, params: "sbatch x")
+    return types.SimpleNamespace(
+        query_job_status=query,
+        get_submit_command=lambda job, params: "sbatch x",
+        cancel_slurm_jobs=lambda jobs, clusters, logger: None,
+    )
 
 
 def test_silence_forgets_no_job(caplog):
@@ -90,13 +94,15 @@ def test_orphans_of_this_folder_and_work_are_ended_first(tmp_path, monkeypatch):
     assert watching.get_submit_command(None, params) == "sbatch x --dependency=afterany:7"
     assert watching.get_submit_command(None, params) == "sbatch x"
     assert (tmp_path / "ended").read_text() == "7\n"
+    watching.cancel_slurm_jobs([], set(), None)
+    assert (tmp_path / "ended").read_text() == f"7\n--name={RUN}\n"
 
 
 def test_guard_stands_before_the_plugin_of_the_lock_file_once(monkeypatch):
     import snakemake_executor_plugin_slurm as real
 
-    monkeypatch.setattr(real, "query_job_status", real.query_job_status)
-    monkeypatch.setattr(real, "get_submit_command", real.get_submit_command)
+    for name in guard.GUARDED:
+        monkeypatch.setattr(real, name, getattr(real, name))
     first = guard.install()
     assert guard.install() is first
     assert real.query_job_status == first.query_job_status

@@ -166,8 +166,16 @@ class Round:
         self.first["killed"].kill()
         self.first["killed"].wait()
         self.orphans = self.killed.running(CANCELLED)
+        # Held up, so that it is not done before the next Snakemake looks.
+        for job in self.orphans:
+            self.cluster.signal_job(job, signal.SIGSTOP)
         self.killed.unlock()
         self._again("killed")
+        self.harm[lambda: "Ending SLURM job" in self.killed.log()] = self._let_orphans_go
+
+    def _let_orphans_go(self) -> None:
+        for job in self.orphans:
+            self.cluster.signal_job(job, signal.SIGCONT)
 
     def _again(self, name: str) -> None:
         self._note(f"{name}: Snakemake again")

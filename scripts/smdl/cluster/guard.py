@@ -1,14 +1,15 @@
 """What Snakemake's SLURM executor plugin (2.8.0) leaves open, closed.
 
-Four gaps, each seen on a real cluster (docs/slurm.md has the measurements):
+Five gaps, each seen on a real cluster (docs/slurm.md has the measurements):
 
 1. A query that SLURM does not answer makes the plugin forget its running jobs, and the workflow waits for ever.
 2. PREEMPTED, and NODE_FAIL when SLURM may requeue, count as "goes on"; when SLURM does not requeue, for ever.
 3. ``CANCELLED by 1000``, as sacct says it, is not ``CANCELLED``; a job that SLURM has forgotten is waited for.
 4. A Snakemake started after another was killed submits a second job beside the one still running.
+5. While it asks for states Snakemake holds no jobs: interrupted in that moment, it cancels none.
 
-``install`` puts two functions of the plugin behind this module: the one that asks for states, and the one that
-builds the sbatch command. Everything else stays the plugin's.
+``install`` puts three functions of the plugin behind this module: the one that asks for states, the one that builds the
+sbatch command, and the one that cancels. Everything else stays the plugin's.
 """
 
 import re
@@ -25,6 +26,7 @@ from typing import Any
 from smdl.errors import StudyError
 
 PLUGIN = "snakemake_executor_plugin_slurm"
+GUARDED = ("query_job_status", "get_submit_command", "cancel_slurm_jobs")
 FINAL_UNLESS_REQUEUED = ("PREEMPTED", "NODE_FAIL")
 RUN_ID = re.compile(r"(\w+_)?[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
@@ -69,11 +71,13 @@ class States:
 
 
 class Guard:
-    """The two functions that stand before the plugin's own."""
+    """The three functions that stand before the plugin's own."""
 
     def __init__(self, plugin: ModuleType, patience: float):
         self.query: Callable[[str, Logger], Awaitable[Answer]] = plugin.query_job_status
         self.command: Callable[..., str] = plugin.get_submit_command
+        self.cancel: Callable[..., None] = plugin.cancel_slurm_jobs
+        self.run: str | None = None
         self.states = States(patience)
         self.silent = False
         self.orphans: dict[str, list[str]] | None = None
@@ -94,8 +98,9 @@ class Guard:
         Snakemake submits only what it has locked, so another job in this folder for the same rule and wildcards is
         an orphan. It is asked to stop (a chain then saves its state), and the new job waits for its end.
         """
+        self.run = params["run_uuid"]
         if self.orphans is None:
-            self.orphans = _orphans(str(params["workdir"]), params["run_uuid"])
+            self.orphans = _orphans(str(params["workdir"]), self.run)
         command = self.command(job, params, *rest, **options)
         jobs = self.orphans.pop(params["comment_str"], [])
         if not jobs:
@@ -104,19 +109,25 @@ class Guard:
         print(f"Ending SLURM job {' '.join(jobs)} of an earlier run: it does the same work.", file=sys.stderr)
         return f"{command} --dependency=afterany:{':'.join(jobs)}"
 
+    def cancel_slurm_jobs(self, *known: Any) -> None:
+        """Cancel the jobs that Snakemake knows of, then whatever else bears the name that this run gave its jobs."""
+        self.cancel(*known)
+        if self.run is not None:
+            subprocess.run(["scancel", f"--name={self.run}"], check=False)
+
 
 def install(patience: float = 60.0) -> Guard | None:
     """Put the guard before the plugin, once, where the plugin is loaded; raise StudyError where it has changed."""
     plugin = sys.modules.get(PLUGIN)
     if plugin is None:
         return None
-    if not (hasattr(plugin, "query_job_status") and hasattr(plugin, "get_submit_command")):
+    if not all(hasattr(plugin, name) for name in GUARDED):
         raise StudyError(f"{PLUGIN} is not the version this workflow guards: install what requirements.lock says")
     if isinstance(getattr(plugin.query_job_status, "__self__", None), Guard):
         return plugin.query_job_status.__self__
     guard = Guard(plugin, patience)
-    plugin.query_job_status = guard.query_job_status
-    plugin.get_submit_command = guard.get_submit_command
+    for name in GUARDED:
+        setattr(plugin, name, getattr(guard, name))
     return guard
 
 
