@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 import small_models
 from smdl.compression.critical import critical_level
-from smdl.compression.curve import curve
+from smdl.compression.curve import curve, point
 from smdl.compression.levels import levels_of
 from smdl.compression.loss import CompressionLoss, Decision, DeltaLoss, decided
 from smdl.compression.quantize import Quantize
@@ -22,6 +22,7 @@ from smdl.compression.size import Size
 from smdl.compression.sweep import critical_rows, curve_rows, sweep
 from smdl.models import block_losses
 
+TUNED = Tuned("m", low=0.01, high=1.0)
 BITS = Axis("n_q", "bits", logarithmic=True, finer=+1, whole=True)
 
 
@@ -88,6 +89,47 @@ def test_on_a_smooth_curve_few_evaluations_are_enough(slope):
     loss = KnownLoss(values)
     search(loss, Known(), range(60), [0, 1, 2], [0.3, 0.5, 0.7], error_rate=0.01)
     assert loss.evaluations <= 9 * 4
+
+
+class JaggedLoss:
+    """Delta loss of a tuned value alone: a parabola in octaves around 0.3, with teeth."""
+
+    weights = None
+
+    def __init__(self):
+        self.evaluations = 0
+
+    def __call__(self, tuned, decision=None):
+        self.evaluations += 1
+        octaves = np.log2(tuned / 0.3)
+        return DeltaLoss(np.full(4, 0.1 * octaves**2 + 0.02 * np.sin(40 * octaves)), 0.0, True)
+
+
+@dataclass(frozen=True)
+class KnownTuned(Known):
+    """A scheme whose compressed weights are the tuned value, for `JaggedLoss`."""
+
+    tuned: Tuned = TUNED
+
+    def compress(self, weights, level, seed, tuned):
+        return tuned
+
+
+@pytest.mark.parametrize("start", [0.2, 0.3, 0.45])
+def test_a_walk_ends_where_the_scan_of_the_whole_lattice_does(start):
+    scanned, walked = JaggedLoss(), JaggedLoss()
+    whole = point(scanned, KnownTuned(), 0, 0)
+    near = point(walked, KnownTuned(), 0, 0, start)
+    assert (near.tuned, near.delta.value) == (whole.tuned, whole.delta.value)
+    assert whole.minimal and near.minimal
+    assert whole.delta.value < min(JaggedLoss()(tuned).value for tuned in TUNED.lattice)
+    assert near.evaluations == walked.evaluations < scanned.evaluations
+
+
+def test_a_decision_ends_a_walk_at_the_first_value_below():
+    loss = JaggedLoss()
+    found = point(loss, KnownTuned(), 0, 0, 0.3, Decision(0.1, 0.01))
+    assert (found.evaluations, found.minimal) == (1, False)
 
 
 def test_an_infinite_loss_is_only_another_level_above():
