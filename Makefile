@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 SNAKEMAKE := $(BIN)/python -P scripts/smdl/warm.py $(BIN)/snakemake --profile profiles/local
 
-.PHONY: mini report status calibration hinton theory plan mini-slurm slurm-doctor test test-slurm check clean
+.PHONY: mini report status calibration hinton theory plan mini-slurm slurm-doctor test check clean
 
 $(VENV)/installed: requirements.lock
 	$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or newer is needed; this is " + sys.version) if sys.version_info < (3, 11) else None'
@@ -58,13 +58,10 @@ slurm-doctor: $(VENV)/installed
 plan: $(VENV)/installed
 	$(BIN)/python scripts/plan.py
 
-# Two tests at a time. A missing browser is installed as root, or its tests are skipped with a word of why.
+# Two tests at a time, the long round of a real SLURM first. SLURM and a browser, where they are missing, are installed
+# as root, or their tests are skipped with a word of why.
 test: check
-	$(BIN)/pytest --numprocesses 2 --dist loadfile
-
-# The faults of a real SLURM, which is installed (as root, from Debian's packages), started and stopped by the tests.
-test-slurm: $(VENV)/installed
-	$(BIN)/pytest -m slurm tests/slurm
+	$(BIN)/pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder
 
 check: $(VENV)/installed
 	$(BIN)/ruff check .

@@ -1,12 +1,11 @@
 """Tell how far a running or stopped study is: python scripts/status.py results/mini"""
 
 import argparse
-import os
 import sys
 from pathlib import Path
 
 from smdl.errors import StudyError
-from smdl.progress import progress, told
+from smdl.progress import enter, progress, told
 
 if __name__ == "__main__":
     arguments = argparse.ArgumentParser(description=__doc__)
@@ -14,6 +13,9 @@ if __name__ == "__main__":
     arguments.add_argument("--jobs", type=int, help="jobs at a time from now on (default: as many as run now)")
     given = arguments.parse_args()
     try:
-        sys.stdout.write(told(progress(Path(os.path.relpath(given.study))), given.jobs) + "\n")
+        asked_from = Path.cwd()
+        sys.stdout.write(told(progress(enter(given.study)), given.jobs) + "\n")
+        if Path.cwd() != asked_from:
+            sys.stdout.write(f"\nPaths are those seen from {Path.cwd()}.\n")
     except StudyError as error:
         sys.exit(f"error: {error}")

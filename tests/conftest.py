@@ -18,6 +18,11 @@ settings.register_profile("smdl", deadline=None, derandomize=True)
 settings.load_profile("smdl")
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The round of faults first: it mostly waits, while the other tests run beside it."""
+    items.sort(key=lambda item: item.get_closest_marker("slurm") is None)
+
+
 @pytest.fixture
 def mini() -> dict:
     """The mini study's config, a copy to change."""

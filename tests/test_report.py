@@ -185,6 +185,25 @@ def test_status_of_a_failed_study_names_log_and_last_words(broken):
     assert "error: chain 0 left the finite losses" in text
 
 
+def test_status_is_that_of_the_folder_named_wherever_it_is_asked_from(broken, tmp_path):
+    """Another study of the same name, where the question is asked, is not taken for it."""
+    shutil.copytree(broken / "results/small/tables", tmp_path / "results/small/tables")
+    path = os.path.relpath(broken / "results/small", tmp_path)
+    asked = [sys.executable, str(ROOT / "scripts/status.py"), path]
+    elsewhere = subprocess.run(asked, cwd=tmp_path, capture_output=True, text=True, timeout=300)
+    assert elsewhere.stdout == f"{tool('status', broken).stdout}\nPaths are those seen from {broken}.\n"
+
+
+def test_a_moved_study_is_refused(broken, tmp_path):
+    moved = tmp_path / "results/elsewhere"
+    moved.mkdir(parents=True)
+    shutil.copy(broken / "results/small/config.yaml", moved)
+    asked = [sys.executable, str(ROOT / "scripts/status.py"), str(moved)]
+    run = subprocess.run(asked, capture_output=True, text=True, timeout=300)
+    assert run.returncode == 1
+    assert run.stderr.startswith(f"error: {moved} was made as results/small and moved")
+
+
 def test_status_while_snakemake_runs_and_after_it_was_stopped(broken):
     long = small_config()
     long["llc"] |= {"draws": 100_000}

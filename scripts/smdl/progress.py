@@ -5,6 +5,7 @@ another terminal or after it stopped.
 """
 
 import base64
+import os
 import re
 import subprocess
 import sys
@@ -14,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pandas as pd
+import yaml
 
 from smdl.errors import StudyError
 from smdl.tables import read_provenance
@@ -33,14 +35,29 @@ class PlannedJob:
     log: str
 
 
+def enter(study: Path) -> Path:
+    """Go to the folder that Snakemake ran in for a study, where its paths hold; the study's folder as seen from there.
+
+    Raises StudyError where no study has begun in the folder ``study``, and where it is not in the place it was made in.
+    """
+    config = study / "config.yaml"
+    if not config.is_file():
+        raise StudyError(f"{study} holds no config.yaml: no study has begun there")
+    # Not resolved: results may be a link to a larger disk.
+    here = Path(os.path.abspath(study))
+    made_in = Path("results", yaml.safe_load(config.read_text())["study"])
+    if here.parts[-2:] != made_in.parts:
+        raise StudyError(f"{study} was made as {made_in} and moved: move it back, Snakemake knows it by that name only")
+    os.chdir(here.parents[1])
+    return made_in
+
+
 def snakemake(study: Path, *arguments: str) -> str:
     """Run Snakemake on the study in the folder ``study``, with the config that is written there; its standard output.
 
     No lock is taken and no job is run unless ``arguments`` say so. Raises StudyError with Snakemake's last words.
     """
     config = study / "config.yaml"
-    if not config.is_file():
-        raise StudyError(f"{study} holds no config.yaml: no study has begun there")
     command = [sys.executable, "-m", "snakemake", "--nolock", "--snakefile", str(ROOT / "Snakefile")]
     command += ["--profile", str(ROOT / "profiles/local"), "--configfile", str(config), *arguments]
     run = subprocess.run(command, capture_output=True, text=True)
@@ -87,7 +104,10 @@ def failures(state: Path) -> set[str]:
 
 
 def progress(study: Path, state: Path = Path(".snakemake")) -> pd.DataFrame:
-    """One row a job: rule, model, state, outputs, log, seconds as last measured, elapsed seconds of a running one."""
+    """One row a job: rule, model, state, outputs, log, seconds as last measured, elapsed seconds of a running one.
+
+    To be called where Snakemake ran (``enter``).
+    """
     with ThreadPoolExecutor() as pool:
         plans = pool.map(lambda more: planned(snakemake(study, "--dry-run", *more)), ([], ["--forceall"]))
     unfinished, everything = plans

@@ -13,6 +13,7 @@ from study import HERE, Study
 
 CHAINS = tuple(f"neox/step40/block{block}" for block in range(8))
 CANCELLED, TIME, MEMORY, SLURMD, NODE, REQUEUED, PREEMPTED, LATE = CHAINS
+MINI = HERE.parents[1] / "config.mini.yaml"
 PARTITIONS = {NODE: "frail", REQUEUED: "requeued", PREEMPTED: "cancelled"}
 TABLES = [f"results/small/tables/{name}.csv" for name in ("checkpoints", "llc", "curves", "critical", "regressions")]
 # A chain as the profile's expressions see it; Snakemake takes no braces in those of times and sizes.
@@ -23,13 +24,13 @@ SECONDS = 840
 class Round:
     """Four studies at once: ``main`` meets the faults of jobs and daemons, two those of Snakemake itself.
 
-    ``whole`` is a study from corpus to tables, that meets the controller's restart only.
+    ``whole`` is the mini study, shortened, from corpus to tables; it meets the controller's restart only.
     """
 
     def __init__(self, folder: Path, cluster: Cluster):
         self.cluster = cluster
         faults, small = HERE / "config.faults.yaml", folder / "small.yaml"
-        small.write_text(yaml.safe_dump(_shortened(yaml.safe_load(faults.read_text()))))
+        small.write_text(yaml.safe_dump(_shortened(yaml.safe_load(MINI.read_text()))))
         self.reference, self.reference_whole = Study(folder / "reference", faults), Study(folder / "locally", small)
         self.reference.locally(self.reference.targets(CHAINS))
         self.reference_whole.locally(TABLES)
@@ -52,7 +53,7 @@ class Round:
             self.main.targets(CHAINS),
             slurm_partition=f"{PARTITIONS}.get({THIS}, 'cpu')",
             slurm_extra="--signal=TERM@5",
-            runtime=f"3 if {THIS} == '{TIME}' and attempt == 1 else 10",
+            runtime="10 * attempt",
             mem_mb=f"300 if {THIS} == '{MEMORY}' and attempt == 1 else 1500",
         )
         self.first = {name: getattr(self, name).start(target) for name in ("interrupted", "killed")}
@@ -75,11 +76,13 @@ class Round:
         self._note("all ended")
 
     def report(self) -> str:
-        """What was done when, the queue, and the ends of Snakemake's logs, for the message of a failed test."""
+        """What was done when, every run of a chain, the queue, and the ends of Snakemake's logs."""
         queue = self.cluster.run("squeue", "--states=all", "--format=%i %P %T %r %k %Z")
         nodes = self.cluster.run("sinfo", "-N", "--format=%N %T %E")
         logs = [study.log()[-3000:] for study in (self.main, self.interrupted, self.killed, self.whole)]
-        return "\n".join([*self.events, queue, nodes, *logs])
+        chains = [(self.main, chain) for chain in CHAINS] + [(self.interrupted, CANCELLED), (self.killed, CANCELLED)]
+        histories = [f"{study.folder.name} {chain}: {study.history(chain)}" for study, chain in chains]
+        return "\n".join([*self.events, *histories, queue, nodes, *logs])
 
     def _cancel(self) -> None:
         """Cancel a job, and wait until it is over: a controller killed at this moment would forget the order."""
@@ -90,10 +93,12 @@ class Round:
             time.sleep(0.2)
 
     def _slow_down(self) -> None:
-        """A chain that its node hardly lets run, so that its three minutes are not enough."""
+        """A chain that its node hardly lets run, so that its time is not enough: an operator leaves it but a minute."""
         self._note("a chain is slow")
         job = self.main.running(TIME)[0]
         self.cluster.signal_job(job, signal.SIGSTOP)
+        limit = 10 - self._seconds_left(job) // 60 + 1
+        self.cluster.run("scontrol", "update", f"jobid={job}", f"timelimit={limit}")
         self.harm[lambda: self._seconds_left(job) < 4] = lambda: self.cluster.signal_job(job, signal.SIGCONT)
 
     def _seconds_left(self, job: str) -> int:
@@ -186,7 +191,14 @@ class Round:
         self.events.append(f"{time.monotonic() - self.started:6.1f} s  {what}")
 
 
-def _shortened(config: dict[str, Any]) -> dict[str, Any]:
-    """The study of the faults with as few jobs as a whole study can have."""
-    chains = config["llc"] | {"chains": 2, "chains_per_job": 2, "burn_in": 2, "draws": 8}
-    return config | {"study": "small", "llc": chains}
+def _shortened(mini: dict[str, Any]) -> dict[str, Any]:
+    """The mini study with its first model, smaller, and its first scheme: as few jobs as a whole study can have."""
+    name, model = next(iter(mini["models"].items()))
+    scheme, settings = next(iter(mini["compression"]["schemes"].items()))
+    model |= {"architecture": {"layers": 1, "hidden": 32, "heads": 2}, "steps": [20, 30, 40], "window": [20, 40]}
+    model["training"] = model["training"] | {"steps": 40, "warmup": 5}
+    mini["corpus"] |= {"context": 32, "blocks": {"sampling": 64, "evaluation": 32, "calibration": 16}}
+    mini["llc"] |= {"chains": 2, "chains_per_job": 2, "burn_in": 2, "draws": 8}
+    mini["compression"]["schemes"] = {scheme: settings}
+    mini["coding"] = {measure: {"enabled": False} for measure in ("lengths", "bits_back", "proxies")}
+    return mini | {"study": "small", "models": {name: model}}

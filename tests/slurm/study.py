@@ -8,7 +8,7 @@ import subprocess
 import sys
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pandas as pd
 import yaml
@@ -19,6 +19,15 @@ HERE = Path(__file__).parent
 ROOT = HERE.parents[1]
 SITE = {"SMDL_ACCOUNT": ACCOUNT, "SMDL_CPU_PARTITION": "cpu", "SMDL_GPU_PARTITION": "gpu"}
 LIVE = ("PENDING", "RUNNING", "SUSPENDED", "COMPLETING", "CONFIGURING")
+
+
+class Run(NamedTuple):
+    """One run of a SLURM job: its id, the state it ended in, and when it was."""
+
+    job: str
+    state: str
+    start: str
+    end: str
 
 
 class Study:
@@ -45,9 +54,10 @@ class Study:
         return any(Path(f"{self.draws(chain)}.state").glob("[01].state"))
 
     def resumed_at(self, chain: str) -> int:
-        """The step that the last job of this chain began with."""
-        log = (self.results / f"logs/llc_chains/{chain}.log").read_text()
-        return int(re.search(r"chains:[^|]*\|[^|]*\| *(\d+)/", log)[1])
+        """The step that the last job of this chain began with; 0 before it has told its progress."""
+        log = self.results / f"logs/llc_chains/{chain}.log"
+        begun = re.search(r"chains:[^|]*\|[^|]*\| *(\d+)/", log.read_text() if log.exists() else "")
+        return int(begun[1]) if begun else 0
 
     def targets(self, chains: Iterable[str]) -> list[str]:
         return [str(self.draws(chain).relative_to(self.folder)) for chain in chains]
@@ -76,13 +86,18 @@ class Study:
     def log(self) -> str:
         return (self.folder / "snakemake.log").read_text()
 
-    def jobs(self, chain: str) -> list[tuple[str, str]]:
-        """Id and state of every job that SLURM ever ran for this chain, one entry a start."""
-        columns = ["sacct", "--duplicates", "-n", "-X", "-P", "--format=JobIDRaw,State,WorkDir,Comment"]
+    def runs(self, chain: str) -> list[Run]:
+        """Every run that SLURM's accounting knows of this chain's jobs; a requeued job has two."""
+        columns = ["sacct", "--duplicates", "-n", "-X", "-P", "--format=JobIDRaw,State,Start,End,WorkDir,Comment"]
         columns += ["--starttime=now-2hours"]
         rows = [row.split("|") for row in self.cluster.run(*columns).splitlines()]
         mine = [str(self.folder), _comment(chain)]
-        return [(job, state) for job, state, *whose in rows if whose == mine]
+        return [Run(job, state.split()[0], start, end) for job, state, start, end, *whose in rows if whose == mine]
+
+    def history(self, chain: str) -> str:
+        """The chain's runs in one line, and the step at which the last one began."""
+        runs = [f"{run.state} {run.start[11:]} to {run.end[11:]}" for run in self.runs(chain)]
+        return f"{', '.join(runs)}, from step {self.resumed_at(chain)}"
 
     def running(self, chain: str) -> list[str]:
         """Ids of the unfinished jobs of this chain, as the controller sees them."""

@@ -31,11 +31,11 @@ def faulted(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Round
 
 
 def states(study: Study, chain: str) -> list[str]:
-    return [state.split()[0] for _, state in study.jobs(chain)]
+    return [run.state for run in study.runs(chain)]
 
 
 def jobs(study: Study, chain: str) -> int:
-    return len({job for job, _ in study.jobs(chain)})
+    return len({run.job for run in study.runs(chain)})
 
 
 def test_every_run_ends_well(faulted):
