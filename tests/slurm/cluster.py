@@ -25,7 +25,7 @@ SLURM_PACKAGES = ("slurmctld", "slurmd", "slurm-client", "munge")
 # The -core packages hold the database without the service that Debian's full package starts.
 ACCOUNTING_PACKAGES = ("slurmdbd", "mariadb-server-core", "mariadb-client-core")
 CLIENTS = ("sbatch", "srun", "squeue", "scancel", "scontrol", "sinfo", "sacct", "sacctmgr", "sshare")
-NODES = ("node1", "node2", "node3", "node4", "node5")
+NODES = ("node1", "node2", "node3", "node4", "node5", "node6")
 ACCOUNT = "smdl"
 MARK = "SMDL_TEST_CLUSTER"
 
@@ -89,6 +89,7 @@ PartitionName=gpu Nodes=node1,node2
 PartitionName=frail Nodes=node3
 PartitionName=requeued Nodes=node4
 PartitionName=cancelled Nodes=node5 PreemptMode=CANCEL
+PartitionName=unfit Nodes=node6
 PartitionName=urgent Nodes=node4,node5 PriorityTier=2 PreemptMode=OFF
 """
 
@@ -147,7 +148,7 @@ def provide(accounting: bool = False) -> None:
 
 
 class Cluster:
-    """munged, slurmctld and five slurmd, with ``accounting`` also slurmdbd on MariaDB; a context manager.
+    """munged, slurmctld and six slurmd, with ``accounting`` also slurmdbd on MariaDB; a context manager.
 
     ``environment`` is what a client needs: pass it to every subprocess that talks to the cluster.
     """
@@ -213,6 +214,8 @@ class Cluster:
             self.daemons[name] = subprocess.Popen(
                 [*leash, program, *command[1:]],
                 env=self.environment,
+                # What a daemon leaves when it crashes goes with the folder.
+                cwd=self.folder,
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
@@ -240,6 +243,18 @@ class Cluster:
             self._until(lambda: len(self.run("sacct", "-a", "-n", "-X", "-o", "JobID").split()) >= finished, 10)
         columns = "JobID,Comment%60,Partition,ReqTRES%36,State,ExitCode,Elapsed,MaxRSS"
         return self.run("sacct", "--allusers", f"--format={columns}")
+
+    def spoil(self, node: str) -> None:
+        """Take from a node the folder that jobs are launched from, as a full disk would."""
+        spool = self.folder / "spool" / node
+        spool.rename(spool.with_suffix(".whole"))
+        spool.touch()
+
+    def mend(self, node: str) -> None:
+        """Give it back."""
+        spool = self.folder / "spool" / node
+        spool.unlink()
+        spool.with_suffix(".whole").rename(spool)
 
     def signal_job(self, job: str, sent: signal.Signals, watchers: bool = False) -> None:
         """Send a signal to all processes of a job, behind SLURM's back; ``watchers``: also to its slurmstepd."""

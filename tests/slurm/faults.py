@@ -1,9 +1,10 @@
 """One round of faults: chains are started under SLURM, and as soon as each is under way, harm is done to it."""
 
+import re
 import signal
 import subprocess
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from pathlib import Path
 from typing import Any
 
@@ -11,20 +12,25 @@ import yaml
 from cluster import Cluster
 from study import HERE, Study
 
-CHAINS = tuple(f"neox/step40/block{block}" for block in range(8))
-CANCELLED, TIME, MEMORY, SLURMD, NODE, REQUEUED, PREEMPTED, LATE = CHAINS
+CHAINS = tuple(f"neox/step40/block{block}" for block in range(9))
+CANCELLED, TIME, MEMORY, SLURMD, NODE, REQUEUED, PREEMPTED, LATE, LAUNCH = CHAINS
 MINI = HERE.parents[1] / "config.mini.yaml"
-PARTITIONS = {NODE: "frail", REQUEUED: "requeued", PREEMPTED: "cancelled"}
+PARTITIONS = {NODE: "frail", REQUEUED: "requeued", PREEMPTED: "cancelled", LAUNCH: "unfit"}
 TABLES = [f"results/small/tables/{name}.csv" for name in ("checkpoints", "llc", "curves", "critical", "regressions")]
 # A chain as the profile's expressions see it; Snakemake takes no braces in those of times and sizes.
 THIS = "'/'.join([wildcards.model, 'step' + wildcards.step, 'block' + wildcards.block])"
+MINUTES = 10
 SECONDS = 840
+
+Due = Callable[[], bool]
+# Told step by step: what is yielded has to be true before it goes on.
+Fault = Generator[Due, None, None]
 
 
 class Round:
     """Four studies at once: ``main`` meets the faults of jobs and daemons, two those of Snakemake itself.
 
-    ``whole`` is the mini study, shortened, from corpus to tables; it meets the controller's restart only.
+    ``whole`` is the mini study, shortened, from corpus to tables; it meets the restart of the controller, if anything.
     """
 
     def __init__(self, folder: Path, cluster: Cluster):
@@ -41,36 +47,32 @@ class Round:
         self.runs: dict[str, subprocess.Popen] = {}
         self.first: dict[str, subprocess.Popen] = {}
         self.orphans: list[str] = []
-        self.harm: dict[Callable[[], bool], Callable[[], None]] = {}
+        self.unharmed = {CANCELLED, TIME, NODE, REQUEUED, PREEMPTED, "interrupted", "killed"}
         self.started = time.monotonic()
         self.events: list[str] = []
 
     def run(self) -> None:
         """Start all, do the harm when a chain is there to suffer it, and wait for the end."""
-        target = self.main.targets([CANCELLED])
         self.runs["whole"] = self.whole.start(TABLES)
         self.runs["main"] = self.main.start(
             self.main.targets(CHAINS),
             slurm_partition=f"{PARTITIONS}.get({THIS}, 'cpu')",
             slurm_extra="--signal=TERM@5",
-            runtime="10 * attempt",
+            runtime=f"{MINUTES} * attempt",
             mem_mb=f"300 if {THIS} == '{MEMORY}' and attempt == 1 else 1500",
         )
+        target = self.main.targets([CANCELLED])
         self.first = {name: getattr(self, name).start(target) for name in ("interrupted", "killed")}
-        self.harm = {
-            lambda: self.main.saved(CANCELLED): self._cancel,
-            lambda: self.main.saved(TIME): self._slow_down,
-            lambda: self.main.saved(SLURMD): self._kill_daemons,
-            lambda: self.main.saved(NODE): self._kill_node,
-            lambda: self.main.saved(REQUEUED): lambda: self._preempt(REQUEUED),
-            lambda: self.main.saved(PREEMPTED): lambda: self._preempt(PREEMPTED),
-            lambda: self.main.draws(LATE).exists(): self._hide,
-            lambda: self.interrupted.saved(CANCELLED): self._interrupt,
-            lambda: self.killed.saved(CANCELLED): self._kill_snakemake,
-        }
-        while self.harm or any(run.poll() is None for run in self.runs.values()):
-            for due in [condition for condition in self.harm if condition()]:
-                self.harm.pop(due)()
+        faults = [self._cancelled(), self._out_of_time(), self._daemons_killed(), self._node_killed(), self._late()]
+        faults += [self._preempted(REQUEUED), self._preempted(PREEMPTED), self._interrupted(), self._killed()]
+        faults += [self._not_launched()]
+        waiting = {fault: next(fault) for fault in faults}
+        while waiting or any(run.poll() is None for run in self.runs.values()):
+            for fault in [fault for fault, due in waiting.items() if due()]:
+                if due := next(fault, None):
+                    waiting[fault] = due
+                else:
+                    del waiting[fault]
             assert time.monotonic() - self.started < SECONDS, self.report()
             time.sleep(0.2)
         self._note("all ended")
@@ -84,22 +86,32 @@ class Round:
         histories = [f"{study.folder.name} {chain}: {study.history(chain)}" for study, chain in chains]
         return "\n".join([*self.events, *histories, queue, nodes, *logs])
 
-    def _cancel(self) -> None:
-        """Cancel a job, and wait until it is over: a controller killed at this moment would forget the order."""
-        self._note("scancel")
-        job = self.main.running(CANCELLED)
-        self.cluster.run("scancel", *job)
-        while set(job) & set(self.main.running(CANCELLED)):
-            time.sleep(0.2)
+    def _caught(self, study: Study, chain: str) -> Generator[Due, None, str]:
+        """Wait until a chain has saved its state, and stop it there, so that it does not end before the harm; its job.
 
-    def _slow_down(self) -> None:
-        """A chain that its node hardly lets run, so that its time is not enough: an operator leaves it but a minute."""
-        self._note("a chain is slow")
-        job = self.main.running(TIME)[0]
+        SLURM lets a stopped job go on before it asks it to end.
+        """
+        yield lambda: study.saved(chain)
+        job = study.job(chain)
         self.cluster.signal_job(job, signal.SIGSTOP)
-        limit = 10 - self._seconds_left(job) // 60 + 1
-        self.cluster.run("scontrol", "update", f"jobid={job}", f"timelimit={limit}")
-        self.harm[lambda: self._seconds_left(job) < 4] = lambda: self.cluster.signal_job(job, signal.SIGCONT)
+        return job
+
+    def _cancelled(self) -> Fault:
+        job = yield from self._caught(self.main, CANCELLED)
+        self._note("scancel")
+        self.cluster.run("scancel", job)
+        yield lambda: job not in self.main.running(CANCELLED)
+        self.unharmed.remove(CANCELLED)
+
+    def _out_of_time(self) -> Fault:
+        """A chain that its node hardly lets run, so that its time is not enough: an operator leaves it but a minute."""
+        job = yield from self._caught(self.main, TIME)
+        self._note("a chain is slow")
+        minutes = MINUTES - self._seconds_left(job) // 60 + 1
+        self.cluster.run("scontrol", "update", f"jobid={job}", f"timelimit={minutes}")
+        self.unharmed.remove(TIME)
+        yield lambda: self._seconds_left(job) < 4
+        self.cluster.signal_job(job, signal.SIGCONT)
 
     def _seconds_left(self, job: str) -> int:
         """Of a job that SLURM no longer knows: none."""
@@ -107,80 +119,96 @@ class Round:
         minutes, _, seconds = left.rpartition(":")
         return 60 * int(minutes) + int(seconds) if minutes.isdigit() else 0
 
-    def _kill_daemons(self) -> None:
-        """The controller and the daemon of a node die and come back; the jobs live on."""
+    def _daemons_killed(self) -> Fault:
+        """The controller and the daemon of a node die and come back; the jobs live on.
+
+        Last of all, and in a calm moment: what a controller was told in its last seconds is lost.
+        """
+        job = yield from self._caught(self.main, SLURMD)
+        yield lambda: not self.unharmed and self._calm()
         node = self.main.node(SLURMD)
         self._note(f"slurmd of {node} and the controller killed")
         self.cluster.stop(node, signal.SIGKILL)
         self.cluster.stop("slurmctld", signal.SIGKILL)
+        self.cluster.signal_job(job, signal.SIGCONT)
         time.sleep(4)
         self.cluster.start("slurmctld")
         self.cluster.start(node)
         self._note("both are back")
 
-    def _kill_node(self) -> None:
-        """A node dies with all that runs on it, and is back once SLURM has missed it."""
+    def _calm(self) -> bool:
+        """Whether no job waits or has just begun."""
+        jobs = self.cluster.run("squeue", "-h", "--format=%T %M").splitlines()
+        return all(job.startswith("RUNNING") and not re.search(" 0:0[0-7]$", job) for job in jobs)
+
+    def _node_killed(self) -> Fault:
+        """A node dies with all that runs on it, and is back once SLURM has missed it, or an operator has told it."""
+        job = yield from self._caught(self.main, NODE)
+        node = self.main.node(NODE)
         self._note("a node dies")
-        job, node = self.main.running(NODE)[0], self.main.node(NODE)
         self.cluster.stop(node, signal.SIGKILL)
         self.cluster.signal_job(job, signal.SIGKILL, watchers=True)
-        until = time.monotonic() + 45
-        self.harm[lambda: "down" in self._state(node) or time.monotonic() > until] = lambda: self._repair(node)
-
-    def _repair(self, node: str) -> None:
-        """The node is started again. What SLURM does not see by itself an operator tells it: it is down; it is fit."""
+        self.unharmed.remove(NODE)
+        late = _after(60)
+        yield lambda: "down" in self._state(node) or late()
+        self._note(f"{node} is {self._state(node)}")
         if "down" not in self._state(node):
-            self._note(f"{node}, {self._state(node).strip()}, is declared down")
             self.cluster.run("scontrol", "update", f"nodename={node}", "state=down", "reason=died")
         self.cluster.start(node)
-        self._note(f"{node} is back")
-        until = time.monotonic() + 10
-        self.harm[lambda: time.monotonic() > until] = lambda: self._hand_back(node)
-
-    def _hand_back(self, node: str) -> None:
+        yield _after(10)
+        self._note(f"{node}, back again, is {self._state(node)}")
         if any(state in self._state(node) for state in ("down", "drain")):
-            self._note(f"{node}, {self._state(node).strip()}, is handed back")
             self.cluster.run("scontrol", "update", f"nodename={node}", "state=resume")
 
     def _state(self, node: str) -> str:
-        return self.cluster.run("sinfo", "-h", f"--nodes={node}", "--partition=frail", "-o", "%T")
+        return self.cluster.run("sinfo", "-h", f"--nodes={node}", "--partition=frail", "-o", "%T").strip()
 
-    def _preempt(self, chain: str) -> None:
+    def _preempted(self, chain: str) -> Fault:
         """A job of a higher partition wants the whole node of a chain."""
+        yield from self._caught(self.main, chain)
         self._note("a more urgent job")
         urgent = ["--partition=urgent", f"--nodelist={self.main.node(chain)}", "--mem=16000", "--time=1"]
         self.cluster.run("sbatch", *urgent, "--account=smdl", "--output=/dev/null", "--wrap=sleep 1")
+        self.unharmed.remove(chain)
 
-    def _hide(self) -> None:
+    def _not_launched(self) -> Fault:
+        """A node that cannot launch jobs, until somebody has seen to it."""
+        self.cluster.spoil("node6")
+        yield lambda: "SLURM could not launch job" in self.main.log()
+        self._note("a job was not launched")
+        self.cluster.mend("node6")
+
+    def _late(self) -> Fault:
         """A network file system shows a finished file only after a while."""
-        self._note("a file is late")
         path = self.main.draws(LATE)
+        yield path.exists
+        self._note("a file is late")
         hidden = path.with_suffix(".hidden")
         path.rename(hidden)
-        until = time.monotonic() + 6
-        self.harm[lambda: time.monotonic() > until] = lambda: hidden.rename(path)
+        yield _after(6)
+        hidden.rename(path)
 
-    def _interrupt(self) -> None:
+    def _interrupted(self) -> Fault:
+        yield from self._caught(self.interrupted, CANCELLED)
         self._note("Snakemake interrupted")
         run = self.first["interrupted"]
         run.send_signal(signal.SIGINT)
-        self.harm[lambda: run.poll() is not None] = lambda: self._again("interrupted")
+        yield lambda: run.poll() is not None
+        self.unharmed.remove("interrupted")
+        self._again("interrupted")
 
-    def _kill_snakemake(self) -> None:
+    def _killed(self) -> Fault:
+        """Snakemake is killed while its job runs; the job, which is stopped, is not done before the next one looks."""
+        yield from self._caught(self.killed, CANCELLED)
         self._note("Snakemake killed")
         self.first["killed"].kill()
         self.first["killed"].wait()
         self.orphans = self.killed.running(CANCELLED)
-        # Held up, so that it is not done before the next Snakemake looks.
-        for job in self.orphans:
-            self.cluster.signal_job(job, signal.SIGSTOP)
-        self.killed.unlock()
+        unlocking = self.killed.unlock()
+        yield lambda: unlocking.poll() is not None
         self._again("killed")
-        self.harm[lambda: "Ending SLURM job" in self.killed.log()] = self._let_orphans_go
-
-    def _let_orphans_go(self) -> None:
-        for job in self.orphans:
-            self.cluster.signal_job(job, signal.SIGCONT)
+        yield lambda: not set(self.orphans) & set(self.killed.running(CANCELLED))
+        self.unharmed.remove("killed")
 
     def _again(self, name: str) -> None:
         self._note(f"{name}: Snakemake again")
@@ -189,6 +217,11 @@ class Round:
 
     def _note(self, what: str) -> None:
         self.events.append(f"{time.monotonic() - self.started:6.1f} s  {what}")
+
+
+def _after(seconds: float) -> Due:
+    until = time.monotonic() + seconds
+    return lambda: time.monotonic() > until
 
 
 def _shortened(mini: dict[str, Any]) -> dict[str, Any]:

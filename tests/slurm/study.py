@@ -79,9 +79,9 @@ class Study:
                 command, cwd=self.folder, env=environment, stdout=log, stderr=log, preexec_fn=_heed_interrupts
             )
 
-    def unlock(self) -> None:
+    def unlock(self) -> subprocess.Popen:
         command = [sys.executable, "-m", "snakemake", "--unlock", *self._arguments([])]
-        subprocess.run(command, check=True, cwd=self.folder, capture_output=True)
+        return subprocess.Popen(command, cwd=self.folder, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
 
     def log(self) -> str:
         return (self.folder / "snakemake.log").read_text()
@@ -99,6 +99,11 @@ class Study:
         runs = [f"{run.state} {run.start[11:]} to {run.end[11:]}" for run in self.runs(chain)]
         return f"{', '.join(runs)}, from step {self.resumed_at(chain)}"
 
+    def job(self, chain: str) -> str:
+        """Id of the job that was last sent for this chain."""
+        name = _comment(chain).replace("_wildcards_", "/")
+        return re.findall(rf"slurm-logs/{name}/(\d+)\.log\)", self.log())[-1]
+
     def running(self, chain: str) -> list[str]:
         """Ids of the unfinished jobs of this chain, as the controller sees them."""
         listing = self.cluster.run("squeue", "-h", "--format=%i\t%T\t%Z\t%k").splitlines()
@@ -106,7 +111,7 @@ class Study:
         return [row[0] for row in rows if row[1] in LIVE and row[2:] == [str(self.folder), _comment(chain)]]
 
     def node(self, chain: str) -> str:
-        return self.cluster.run("squeue", "-h", "--format=%N", f"--jobs={self.running(chain)[0]}").strip()
+        return self.cluster.run("squeue", "-h", "--format=%N", f"--jobs={self.job(chain)}").strip()
 
     def _arguments(self, targets: list[str]) -> list[str]:
         return [*targets, "--snakefile", str(ROOT / "Snakefile"), "--configfile", str(self.config)]

@@ -1,12 +1,13 @@
 """What Snakemake's SLURM executor plugin (2.8.0) leaves open, closed.
 
-Five gaps, each seen on a real cluster (docs/slurm.md has the measurements):
+Six gaps, each seen on a real cluster (docs/slurm.md has the measurements):
 
 1. A query that SLURM does not answer makes the plugin forget its running jobs, and the workflow waits for ever.
 2. PREEMPTED, and NODE_FAIL when SLURM may requeue, count as "goes on"; when SLURM does not requeue, for ever.
 3. ``CANCELLED by 1000``, as sacct says it, is not ``CANCELLED``; a job that SLURM has forgotten is waited for.
 4. A Snakemake started after another was killed submits a second job beside the one still running.
 5. While it asks for states Snakemake holds no jobs: interrupted in that moment, it cancels none.
+6. A job whose launch failed on its node is put back and held by SLURM, and waits for ever.
 
 ``install`` puts three functions of the plugin behind this module: the one that asks for states, the one that builds the
 sbatch command, and the one that cancels. Everything else stays the plugin's.
@@ -28,6 +29,7 @@ from smdl.errors import StudyError
 PLUGIN = "snakemake_executor_plugin_slurm"
 GUARDED = ("query_job_status", "get_submit_command", "cancel_slurm_jobs")
 FINAL_UNLESS_REQUEUED = ("PREEMPTED", "NODE_FAIL")
+HELD = "launch failed requeued held"
 RUN_ID = re.compile(r"(\w+_)?[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
 Answer = tuple[dict[str, str] | None, float | None]
@@ -83,13 +85,20 @@ class Guard:
         self.orphans: dict[str, list[str]] | None = None
 
     async def query_job_status(self, command: str, logger: Logger) -> Answer:
-        """Ask SLURM for the states; silence is an answer that names no job, so that none is forgotten."""
-        states, seconds = await self.query(command, logger)
+        """Ask SLURM for the states; silence is an answer that names no job, so that none is forgotten.
+
+        squeue is also asked for the reason (%r). A job held for a failed launch is cancelled, so that Snakemake retries
+        it: the launch costs a moment, and an administrator need not release it.
+        """
+        states, seconds = await self.query(command.replace("%i|%T", "%i|%T %r"), logger)
         if (states is None) != self.silent:
             self.silent = states is None
             logger.warning("SLURM does not answer; waiting for it." if self.silent else "SLURM answers again.")
         if states is None:
             return {}, 0.0
+        if held := [job for job, state in states.items() if state == f"PENDING {HELD}"]:
+            logger.warning(f"SLURM could not launch job {' '.join(held)} and holds it; cancelled, to be sent again.")
+            subprocess.run(["scancel", *held], check=False)
         return self.states.settle(states, complete=command.startswith("squeue")), seconds
 
     def get_submit_command(self, job: Any, params: dict[str, Any], *rest: Any, **options: Any) -> str:
