@@ -19,7 +19,7 @@ settings.load_profile("smdl")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """The round of faults first: it mostly waits, while the other tests run beside it."""
+    """The round of faults first: it takes longest, and the other tests run beside it."""
     items.sort(key=lambda item: item.get_closest_marker("slurm") is None)
 
 
