@@ -2,6 +2,8 @@
 
 import json
 import math
+import os
+import re
 import sys
 from pathlib import Path
 
@@ -11,10 +13,14 @@ sys.path.append(str(Path(str(workflow.current_basedir)).parent / "scripts"))
 from smdl.cluster import guard
 from smdl.cluster import resources as needs
 from smdl.config import validated
+from smdl.configfile import load
 from smdl.errors import StudyError
 from smdl.stages import stage_version
 
 try:
+    # Snakemake has read these already, and loosely: of keys that stand twice it keeps the last.
+    for file in filter(os.path.isfile, workflow.configfiles):
+        load(file)
     config = validated(config)
 except StudyError as problems:
     # Snakemake's own log may lose what is said just before it ends.
@@ -52,8 +58,9 @@ def canonical(settings):
 
 
 def of_source(source):
-    """A regular expression for the models of one source."""
-    return "|".join(model for model, its in MODELS.items() if its["source"] == source) or "none"
+    """A regular expression for the models of one source; where there are none it matches nothing."""
+    models = [re.escape(model) for model, its in MODELS.items() if its["source"] == source]
+    return "|".join(models) or "(?!)"
 
 
 def of_checkpoints(pattern, **more):

@@ -1,4 +1,4 @@
-"""Write the references that follow from the code, docs/configuration.md and docs/outputs.md: python scripts/docs.py"""
+"""Write what follows from the code, docs/{configuration.md,config.schema.json,outputs.md}: python scripts/docs.py"""
 
 from smdl.progress import ROOT
 from smdl.reference_docs import PAGES

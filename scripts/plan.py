@@ -8,9 +8,8 @@ import subprocess
 import sys
 from pathlib import Path
 
-import yaml
-
 from smdl.config import validated
+from smdl.configfile import load
 from smdl.errors import StudyError
 from smdl.plan import jobs_of, plan, summary
 
@@ -22,15 +21,15 @@ def main() -> None:
     parser.add_argument("--configfile", default="config.yaml")
     parser.add_argument("--profile", default=str(ROOT / "profiles" / "local"))
     arguments = parser.parse_args()
+    try:
+        config = validated(load(arguments.configfile))
+    except StudyError as problem:
+        sys.exit(str(problem))
     command = ["-m", "snakemake", "--snakefile", str(ROOT / "Snakefile"), "--dry-run", "--nolock", "--nocolor"]
     command += ["--profile", arguments.profile, "--configfile", arguments.configfile]
     dry = subprocess.run([sys.executable, *command], capture_output=True, text=True, check=False)
     if dry.returncode:
         sys.exit(dry.stderr[-2000:] or dry.stdout[-2000:])
-    try:
-        config = validated(yaml.safe_load(Path(arguments.configfile).read_text()))
-    except StudyError as problem:
-        sys.exit(str(problem))
     table = plan(config, jobs_of(dry.stdout + dry.stderr), Path("results") / config["study"])
     print(table.to_string(index=False))
     print("\n" + summary(table))

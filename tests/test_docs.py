@@ -1,4 +1,4 @@
-"""The references in docs/ say what the schema and the declared tables say."""
+"""The references in docs/ say what the models of the config and the declared tables say."""
 
 import re
 
@@ -6,8 +6,8 @@ import pytest
 import yaml
 
 from conftest import ROOT
-from smdl.config import SCHEMA
 from smdl.reference_docs import PAGES
+from smdl.settings.schema import described
 from smdl.tables.registry import by_theme, declared
 
 
@@ -24,10 +24,10 @@ def keys_of(schema: dict, path: str = "") -> set[str]:
     return set(names.values()).union(*(keys_of(sub, names[key]) for key, sub in nested.items()))
 
 
-def test_every_key_of_the_schema_is_in_the_reference():
+def test_every_key_of_the_config_is_in_the_reference():
     told = set(re.findall(r"^\| `([^`]+)` \|", PAGES["configuration.md"](), flags=re.MULTILINE))
-    assert {key for key in keys_of(SCHEMA) if "." in key} <= told
-    assert told <= keys_of(SCHEMA)
+    assert {key for key in keys_of(described()) if "." in key} <= told
+    assert told <= keys_of(described())
 
 
 def test_every_table_is_in_the_reference_with_all_its_columns():

@@ -9,11 +9,11 @@ from scipy.special import expit
 from scipy.stats import norm
 
 from smdl.coding.bits_back import MixturePrior
-from smdl.config import SCHEMA
 from smdl.hinton.data import Cases, Rule, make
 from smdl.hinton.experiment import Experiment, run, summarise
 from smdl.hinton.network import Shape, expected_squared_error, logistic_moments, output, output_moments
 from smdl.hinton.training import relative_error, ridge, train_exact, train_noisy
+from smdl.settings.hinton import Hinton
 
 SMALL = Shape(inputs=6, hidden=3)
 
@@ -115,8 +115,7 @@ def test_ridge_leaves_the_intercept_free_and_shrinks_the_rest():
 
 
 def tiny() -> Experiment:
-    defaults = {key: its["default"] for key, its in SCHEMA["properties"]["hinton"]["properties"].items()}
-    defaults.pop("datasets")
+    defaults = Hinton.model_validate({}).model_dump(exclude={"datasets"})
     rule = {"units": 1, "inputs_each": 2, "gain": 1.0, "noise": 0.2}
     small = {"positions": 3, "descriptors": 4, "hidden": 2, "training": 40, "test": 80, "rule": rule}
     fast = {"restarts": 2, "tolerance": 1e-2, "steps": 30, "exact_steps": 200}

@@ -1,9 +1,10 @@
-"""References in Markdown: of the configuration from its schema, of the outputs from the declared tables."""
+"""References: of the configuration from its models, for people and for editors; of the outputs from their tables."""
 
+import json
 from collections.abc import Iterator
 from typing import Any
 
-from smdl.config import SCHEMA
+from smdl.settings.schema import described, json_schema
 from smdl.tables import Table
 from smdl.tables.registry import by_theme
 
@@ -22,7 +23,7 @@ BOUNDS = {
 
 
 def configuration() -> str:
-    """The reference of the configuration: a row a key, in the order of the schema."""
+    """The reference of the configuration: a row a key, in the order of the models."""
     parts = [
         GENERATED,
         "# Configuration",
@@ -30,12 +31,10 @@ def configuration() -> str:
         " `<name>` stands for a name of your choice, `(train)`, `(hub)`, `(local)` and `(package)` for the source to"
         " which a key belongs. The file as it was understood is written to `results/<study>/config.yaml`.",
     ]
-    top = [(key, schema) for key, schema in SCHEMA["properties"].items()]
-    parts.append(
-        _rows(
-            [row for key, schema in top if not _nested(schema) for row in _keys(key, schema, key in SCHEMA["required"])]
-        )
-    )
+    whole = described()
+    top = list(whole["properties"].items())
+    plain = [(key, schema) for key, schema in top if not _nested(schema)]
+    parts.append(_rows([row for key, schema in plain for row in _keys(key, schema, key in whole["required"])]))
     for key, schema in top:
         if _nested(schema):
             parts += [f"## {key}", schema.get("description", ""), _rows(list(_children(key, schema)))]
@@ -105,4 +104,9 @@ def _cell(text: str) -> str:
     return text.replace("|", "\\|").replace("\n", " ")
 
 
-PAGES = {"configuration.md": configuration, "outputs.md": outputs}
+def schema() -> str:
+    """The JSON Schema of the configuration, for editors that check and complete what is typed."""
+    return json.dumps(json_schema(), indent=2) + "\n"
+
+
+PAGES = {"configuration.md": configuration, "config.schema.json": schema, "outputs.md": outputs}

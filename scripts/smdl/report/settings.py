@@ -3,12 +3,12 @@
 from collections.abc import Iterator
 from typing import Any
 
-from smdl.config import SCHEMA
+from smdl.settings.schema import described
 
 
 def settings(config: dict[str, Any]) -> list[dict[str, str]]:
     """The rows of the table ``settings`` for a validated ``config``."""
-    return list(_rows(config, SCHEMA, ""))
+    return list(_rows(config, described(), ""))
 
 
 def _rows(section: dict[str, Any], schema: dict[str, Any], path: str) -> Iterator[dict[str, str]]:

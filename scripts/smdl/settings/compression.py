@@ -1,0 +1,105 @@
+"""Section ``compression``: the tolerances, the headline, and the schemes to run."""
+
+from collections.abc import Iterator
+from typing import Annotated, Literal
+
+from pydantic import ConfigDict, Field, Strict, model_validator
+from pydantic_core import PydanticCustomError
+
+from smdl.settings.base import Distinct, Integer, Number, Positive, Section
+from smdl.settings.corpus import CorpusText
+from smdl.settings.schemes import (
+    Factorize,
+    Gptq,
+    KMeans,
+    Motifs,
+    Noise,
+    Prune,
+    PruneHeads,
+    Quantize,
+    Round,
+    Scheme,
+    Sequence,
+    check_levels,
+)
+
+
+class Headline(Section):
+    """The regression that the study is about."""
+
+    scheme: Annotated[str, Strict()] = Field(description="A scheme of this config.")
+    variant: Annotated[str, Strict()] = Field(description="One of its variants.")
+    epsilon: Number = Field(gt=0, description="One of the tolerances (nats).")
+
+
+class Schemes(Section):
+    """The schemes to run, each with its levels and its variants by name."""
+
+    model_config = ConfigDict(json_schema_extra={"minProperties": 1})
+
+    quantize: Quantize | None = None
+    round: Round | None = None
+    kmeans: KMeans | None = None
+    gptq: Gptq | None = None
+    factorize: Factorize | None = None
+    noise: Noise | None = None
+    prune: Prune | None = None
+    prune_heads: PruneHeads | None = None
+    motifs: Motifs | None = None
+    sequence: Sequence | None = None
+
+    @model_validator(mode="after")
+    def _one_or_more(self) -> "Schemes":
+        if not self.present():
+            raise PydanticCustomError("count", "has 0 entries; at least 1")
+        return self
+
+    def present(self) -> dict[str, Scheme]:
+        """The schemes of this study by name."""
+        return {name: scheme for name in type(self).model_fields if (scheme := getattr(self, name)) is not None}
+
+
+class Compression(Section):
+    """What is done to the weights, and how far until the loss has risen by epsilon."""
+
+    batch_size: Integer = Field(32, ge=1, description="Token blocks a forward pass.")
+    dense_bits: Integer = Field(16, ge=1, le=64, description="Bits of a weight that a scheme leaves alone.")
+    epsilons: Annotated[tuple[Positive, ...], Distinct] = Field(
+        (0.3, 0.5, 0.7), min_length=1, max_length=100, description="Tolerances (nats a token)."
+    )
+    headline: Headline
+    mode: Literal["search", "curve"] = Field(
+        "search",
+        description="search - only the levels it takes to bracket the tolerances;"
+        " curve - every level, for full curves.",
+    )
+    error_rate: Number = Field(
+        0.01,
+        gt=0,
+        lt=0.5,
+        description="Most probable share of early stops that put a level on the wrong side of a tolerance.",
+    )
+    schemes: Schemes
+
+
+def check_compression(compression: Compression, corpus: CorpusText) -> Iterator[str]:
+    """The headline is one that is measured, levels are levels, and what looks at data has data."""
+    yield from _check_headline(compression)
+    for name, scheme in compression.schemes.present().items():
+        key = f"compression.schemes.{name}"
+        yield from check_levels(f"{key}.levels", scheme)
+        for variant, own in scheme.variants.items():
+            if not corpus.blocks.calibration:
+                for looking in own.calibrated(f"{key}.variants.{variant}"):
+                    yield f"corpus.blocks.calibration: is 0, but {looking} needs calibration blocks"
+
+
+def _check_headline(compression: Compression) -> Iterator[str]:
+    headline, schemes = compression.headline, compression.schemes.present()
+    if headline.scheme not in schemes:
+        yield f"compression.headline.scheme: {headline.scheme!r} is not one of {', '.join(schemes)}"
+    elif headline.variant not in (variants := schemes[headline.scheme].variants):
+        yield f"compression.headline.variant: {headline.variant!r} is not one of {', '.join(variants)}"
+    if headline.epsilon not in compression.epsilons:
+        listed = ", ".join(map(str, compression.epsilons))
+        yield f"compression.headline.epsilon: {headline.epsilon} is not one of epsilons, {listed}"

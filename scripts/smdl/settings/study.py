@@ -1,0 +1,75 @@
+"""The whole config: all sections, and the checks that reach across them."""
+
+from collections.abc import Iterator
+from typing import Annotated
+
+from pydantic import AfterValidator, Field, Strict
+from pydantic_core import PydanticCustomError
+
+from smdl.settings.audit import Audit
+from smdl.settings.base import LONGEST_NAME, Integer, Section, section
+from smdl.settings.calibration import Calibration, check_calibration
+from smdl.settings.coding import Coding, check_coding
+from smdl.settings.compression import Compression, check_compression
+from smdl.settings.corpus import Corpus, check_corpus
+from smdl.settings.disk import Disk
+from smdl.settings.hinton import Hinton, check_hinton
+from smdl.settings.llc import Llc, ModelLlc, check_sampler
+from smdl.settings.models import AnyModel, ModelName, check_model
+from smdl.settings.regression import Regression
+from smdl.settings.sweep import Sweep, check_sweep
+from smdl.settings.theory import Theory, check_theory
+
+# Folders of results that the experiments write whatever the study is.
+TAKEN = ("theory", "hinton", "calibration")
+
+
+def _free(name: str) -> str:
+    if name in TAKEN:
+        raise PydanticCustomError("text", "is the folder of make {name}; take another name", {"name": name})
+    return name
+
+
+class Study(Section):
+    """A study: what is measured, on which models and text, and with which settings."""
+
+    study: Annotated[
+        str,
+        Strict(),
+        Field(max_length=LONGEST_NAME, pattern="^[A-Za-z0-9][A-Za-z0-9_-]*$"),
+        AfterValidator(_free),
+    ] = Field(description="Name of the study; its results go to results/<study>/. Letters, digits, - and _ only.")
+    seed: Integer = Field(
+        0,
+        ge=0,
+        description="Seed of everything random. The same config and seed give the same numbers on the same machine.",
+    )
+    corpus: Corpus = Field(
+        description="The text on which models are sampled, compressed and, where the study trains them, trained."
+    )
+    models: dict[ModelName, AnyModel] = Field(min_length=1, description="The models, by name.")
+    llc: Llc = section()
+    compression: Compression
+    audit: Audit = section()
+    disk: Disk = section()
+    sweep: Sweep = section()
+    calibration: Calibration = section()
+    regression: Regression = section()
+    theory: Theory = section()
+    hinton: Hinton = section()
+    coding: Coding = section()
+
+
+def conflicts(study: Study) -> Iterator[str]:
+    """Problems that no single key shows, a line each."""
+    schemes = study.compression.schemes
+    yield from check_corpus(study.corpus)
+    for name, model in study.models.items():
+        yield from check_model(f"models.{name}", model, study.corpus, schemes)
+        yield from check_sampler(f"models.{name}", (model.llc or ModelLlc()).over(study.llc), study.corpus)
+    yield from check_compression(study.compression, study.corpus)
+    yield from check_coding(study.coding, schemes)
+    yield from check_sweep(study.sweep, study.models)
+    yield from check_theory(study.theory)
+    yield from check_hinton(study.hinton)
+    yield from check_calibration(study.calibration)
