@@ -1,9 +1,11 @@
 """Every mistake in the config is one clear line that names the key."""
 
+import json
 import re
 
 import pytest
 import yaml
+from jsonschema import Draft202012Validator
 
 from conftest import ROOT
 from smdl.config import validated
@@ -156,3 +158,18 @@ def test_the_published_config_is_right():
     assert len(config["models"]) == 9
     assert all(len(model["steps"]) == 12 for model in config["models"].values())
     assert len(config["compression"]["schemes"]["quantize"]["levels"]) == 52
+
+
+@pytest.mark.parametrize("name", ["config.yaml", "config.mini.yaml"])
+def test_editors_take_what_we_take(name):
+    text = (ROOT / name).read_text()
+    assert text.startswith("# yaml-language-server: $schema=docs/config.schema.json\n")
+    schema = json.loads((ROOT / "docs/config.schema.json").read_text())
+    Draft202012Validator.check_schema(schema)
+    config = validated(yaml.safe_load(text))
+    assert list(Draft202012Validator(schema).iter_errors(config)) == []
+    for model in config["models"].values():
+        del model["schemes"]
+    assert list(Draft202012Validator(schema).iter_errors(config)) == []
+    config["llc"]["burnin"] = config["seed"] = -1
+    assert {error.json_path for error in Draft202012Validator(schema).iter_errors(config)} == {"$.llc", "$.seed"}

@@ -11,7 +11,7 @@ from pydantic import ValidationError
 from smdl.errors import StudyError
 from smdl.settings.base import Section
 from smdl.settings.study import Study, conflicts
-from smdl.settings.wording import not_plain, not_text, shown
+from smdl.settings.wording import no_value, not_plain, not_text, shown
 
 MOST_ENTRIES = 100_000
 DEEPEST = 20
@@ -55,7 +55,7 @@ def _not_right(lines: list[str]) -> StudyError:
 
 
 class _Copy:
-    """Copies a config into plain dictionaries, lists, text and numbers; what is none of these goes to ``lines``.
+    """Copies a config into plain dictionaries, lists, text and numbers; of all else ``lines`` are told.
 
     YAML's anchors may make a small file stand for an endless one, so entries are counted.
     """
@@ -74,8 +74,11 @@ class _Copy:
             return {self._name(key, path): self.of(item, [*path, key]) for key, item in value.items()}
         if isinstance(value, list):
             return [self.of(item, [*path, place]) for place, item in enumerate(value)]
-        if value is None or isinstance(value, str | int | float):
+        if isinstance(value, str | int | float):
             return value
+        if value is None:
+            self.lines.append(no_value(path))
+            return None
         self.lines.append(not_plain(path, value))
         return str(value)
 

@@ -20,6 +20,8 @@ from pydantic_core import CoreSchema, PydanticCustomError, PydanticKnownError, c
 LONGEST_NAME = 100
 # Larger whole numbers are not exact in JSON and in the tables.
 LARGEST_INTEGER = 2**53
+# float32 ends at 3e38; a product of settings should be a number too.
+LARGEST_NUMBER = 1e30
 
 
 class Section(BaseModel):
@@ -55,8 +57,8 @@ def _number(value: Any, within: Callable[[Any], Any]) -> float:
         value = _from_text(value, "float_type")
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise PydanticKnownError("float_type")
-    if isinstance(value, int) and abs(value) > LARGEST_INTEGER:
-        raise PydanticKnownError("less_than_equal", {"le": LARGEST_INTEGER})
+    if isinstance(value, int | float) and LARGEST_NUMBER < value < math.inf:
+        raise PydanticKnownError("less_than_equal", {"le": LARGEST_NUMBER})
     within(value)
     return value
 
@@ -69,7 +71,7 @@ def _integer(value: Any, within: Callable[[Any], Any]) -> int:
         raise PydanticKnownError("finite_number")
     if isinstance(value, bool) or not isinstance(value, int | float) or value != int(value):
         raise PydanticKnownError("int_type")
-    if abs(value) > LARGEST_INTEGER:
+    if value > LARGEST_INTEGER:
         raise PydanticKnownError("less_than_equal", {"le": LARGEST_INTEGER})
     return within(int(value))
 
@@ -121,6 +123,18 @@ def _one_line(value: str) -> str:
     return value
 
 
+def _not_blank(value: str) -> str:
+    if value.isspace():
+        raise PydanticCustomError("text", "is blank")
+    return value
+
+
+def _branch(value: str) -> str:
+    if any(character.isspace() for character in value) or ".." in value or value[0] in "/-" or value[-1] in "/.":
+        raise PydanticCustomError("text", "is no name of a branch, tag or commit")
+    return value
+
+
 def _no_braces(value: str) -> str:
     if "{" in value or "}" in value:
         raise PydanticCustomError("text", "holds braces, which mean something else to Snakemake")
@@ -142,10 +156,14 @@ def _name(value: str) -> str:
     return value
 
 
-Text = Annotated[str, Strict(), Field(min_length=1, max_length=1000), AfterValidator(_one_line)]
+Text = Annotated[
+    str, Strict(), Field(min_length=1, max_length=1000), AfterValidator(_one_line), AfterValidator(_not_blank)
+]
+Branch = Annotated[Text, AfterValidator(_branch)]
 Folder = Annotated[Text, AfterValidator(_no_braces)]
 # Where a checkpoint is, with or without the place of its step.
 StepPattern = Annotated[Text, AfterValidator(_braces_of_step)]
+StepBranch = Annotated[StepPattern, AfterValidator(_branch)]
 # A name of the user's choice that stands in tables and figures, not in paths.
 Name = Annotated[str, Strict(), AfterValidator(_one_line), AfterValidator(_name)]
 # owner/name on a hub.

@@ -3,9 +3,9 @@
 from collections.abc import Iterator
 from typing import Annotated
 
-from pydantic import Field, Strict
+from pydantic import Field
 
-from smdl.settings.base import AS_INTEGER, Distinct, Flag, Integer, Number, Section, section
+from smdl.settings.base import AS_INTEGER, Distinct, Flag, Integer, Name, Number, Section, section
 from smdl.settings.compression import Schemes
 
 Precision = Annotated[int, Field(ge=2, le=65536), AS_INTEGER]
@@ -18,7 +18,7 @@ class Lengths(Section):
     levels: Annotated[tuple[Precision, ...], Distinct] = Field(
         (16, 256), min_length=1, max_length=100, description="Stated precisions (values a weight can take)."
     )
-    variant: Annotated[str, Strict()] = Field(
+    variant: Name = Field(
         "minimised", description="Variant of the scheme quantize whose curve the two-part totals follow."
     )
     block: Integer = Field(4, ge=1, description="Weights a motif of the dictionary code.")

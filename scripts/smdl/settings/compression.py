@@ -3,10 +3,10 @@
 from collections.abc import Iterator
 from typing import Annotated, Literal
 
-from pydantic import ConfigDict, Field, Strict, model_validator
+from pydantic import ConfigDict, Field, model_validator
 from pydantic_core import PydanticCustomError
 
-from smdl.settings.base import Distinct, Integer, Number, Positive, Section
+from smdl.settings.base import Distinct, Integer, Name, Number, Positive, Section
 from smdl.settings.corpus import CorpusText
 from smdl.settings.schemes import (
     Factorize,
@@ -27,8 +27,8 @@ from smdl.settings.schemes import (
 class Headline(Section):
     """The regression that the study is about."""
 
-    scheme: Annotated[str, Strict()] = Field(description="A scheme of this config.")
-    variant: Annotated[str, Strict()] = Field(description="One of its variants.")
+    scheme: Name = Field(description="A scheme of this config.")
+    variant: Name = Field(description="One of its variants.")
     epsilon: Number = Field(gt=0, description="One of the tolerances (nats).")
 
 

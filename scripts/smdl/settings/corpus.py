@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from smdl.settings.base import Folder, Integer, Repository, Section, Text
+from smdl.settings.base import Branch, Folder, Integer, Repository, Section, Text
 
 SOURCE = "package - text shipped by a pinned Python package; local - a folder of files; hub - a dataset."
 MOST_TOKENS = 10**10
@@ -30,7 +30,7 @@ class CorpusText(Section):
         description="(hub) Glob that the paths of the dataset's files must match, from the right (data/*.jsonl.zst).",
     )
     column: Text = Field("text", description="(local, hub) Key of the text in JSONL, or column of it in Parquet.")
-    revision: Text = Field("main", description="(hub) Branch, tag or commit of the dataset.")
+    revision: Branch = Field("main", description="(hub) Branch, tag or commit of the dataset.")
     tokenizer: Folder = Field(
         "bytes",
         description="bytes - UTF-8 bytes, vocabulary 256; the path of a tokenizer.json;"

@@ -13,9 +13,11 @@ from smdl.settings.base import (
     Distinct,
     FromOne,
     Integer,
+    Name,
     Number,
     Repository,
     Section,
+    StepBranch,
     StepPattern,
 )
 from smdl.settings.compression import Schemes
@@ -32,10 +34,17 @@ ModelName = Annotated[str, Strict(), Field(max_length=LONGEST_NAME, pattern=r"^[
 SchemeName = Literal[tuple(Schemes.model_fields)]
 
 
+def _may_be_left_out(schema: dict[str, Any], *keys: str) -> None:
+    """In the JSON Schema: keys that are filled in from others before anything is checked."""
+    schema["required"] = [key for key in schema["required"] if key not in keys]
+
+
 class Model(Section):
     """What every model has, wherever its checkpoints come from."""
 
-    revision: StepPattern = Field(
+    model_config = ConfigDict(json_schema_extra=lambda schema: _may_be_left_out(schema, "schemes"))
+
+    revision: StepBranch = Field(
         "step{step}",
         description="(hub) Branch of a checkpoint, with {step} where the step stands, and * for what else its name has;"
         " without {step} the repository holds one checkpoint.",
@@ -61,8 +70,8 @@ class Model(Section):
     dtype: Literal["float32", "bfloat16"] = Field(
         "float32", description="Precision in which the weights are held and the losses taken."
     )
-    schemes: Annotated[tuple[SchemeName, ...], Field(min_length=1), Distinct] | None = Field(
-        None,
+    schemes: Annotated[tuple[SchemeName, ...], Distinct] = Field(
+        min_length=1,
         description="Schemes of this config that are run on this model; all of them where the key is left out.",
     )
     llc: ModelLlc | None = None
@@ -79,7 +88,7 @@ class Model(Section):
 class StoredModel(Model):
     """A model whose checkpoints are there already, one per step or one alone."""
 
-    model_config = ConfigDict(json_schema_extra=lambda schema: schema["required"].remove("steps"))
+    model_config = ConfigDict(json_schema_extra=lambda schema: _may_be_left_out(schema, "schemes", "steps"))
 
     where: ClassVar[str]
     """The key that says where a checkpoint is."""
@@ -148,8 +157,8 @@ class Constraint(Section):
     """(train) A compression scheme that is put on the weights while they are trained; the checkpoints then go through
     the whole study."""
 
-    scheme: Annotated[str, Strict()] = Field(description="A scheme of this config that tunes nothing.")
-    variant: Annotated[str, Strict()] = Field(description="One of its variants.")
+    scheme: Name = Field(description="A scheme of this config that tunes nothing.")
+    variant: Name = Field(description="One of its variants.")
     level: Number = Field(gt=0, description="Level of the scheme.")
     mode: Literal["projection", "straight-through"] = Field(
         "projection",
@@ -184,9 +193,9 @@ def check_model(key: str, model: Model, corpus: CorpusText, schemes: Schemes) ->
     if model.context is not None and corpus.context > model.context:
         yield f"corpus.context: {corpus.context} tokens are more than {key}.context, {model.context}"
     present = schemes.present()
-    for name in model.schemes or ():
+    for name in model.schemes:
         if name not in present:
-            yield f"{key}.schemes: {name!r} is not one of compression.schemes: {', '.join(present)}"
+            yield f"{key}.schemes: {name!r} is not one of {', '.join(present)}, the schemes of this config"
 
 
 def _check_shape(key: str, shape: Architecture) -> Iterator[str]:
@@ -199,11 +208,15 @@ def _check_shape(key: str, shape: Architecture) -> Iterator[str]:
 
 def _check_steps(key: str, model: Model) -> Iterator[str]:
     steps = model.steps
-    if isinstance(model, StoredModel) and "{step}" not in model.place and len(steps) > 1:
+    single = isinstance(model, StoredModel) and "{step}" not in model.place
+    if single and len(steps) > 1:
         yield (
-            f"{key}.steps: {len(steps)} steps, but {model.place!r} has no {{step}} and so holds one checkpoint:"
-            " put {step} where the step stands, or leave steps out"
+            f"{key}.steps: {list(steps)} are {len(steps)} steps, but without {{step}} in its {model.where},"
+            f" {model.place!r}, the model is one checkpoint"
         )
+    if single and not model.has_step(steps[0]):
+        yield f"{key}.{model.where}: {model.place!r} is not a folder"
+        return
     missing = [step for step in steps if not model.has_step(step)]
     for step in missing:
         yield f"{key}.steps: the model has no checkpoint of step {step}{model.known_steps()}"
@@ -229,7 +242,14 @@ def _check_constraint(key: str, constraint: Constraint, schemes: Schemes) -> Ite
     scheme = present[constraint.scheme]
     if constraint.variant not in scheme.variants:
         yield f"{key}.variant: {constraint.variant!r} is not one of {', '.join(scheme.variants)}"
-    elif getattr(scheme.variants[constraint.variant], "range", None) == "minimised":
+        return
+    variant = scheme.variants[constraint.variant]
+    if variant.tuned:
         yield f"{key}.variant: {constraint.variant!r} chooses m by the loss, and training cannot; take range maximum"
+    if list(variant.calibrated("")):
+        yield (
+            f"{key}.variant: {constraint.variant!r} needs calibration blocks, and training has none;"
+            " take a variant that looks at weights alone"
+        )
     if constraint.level not in scheme.span:
         yield f"{key}.level: {constraint.level}; {scheme.span.what}"

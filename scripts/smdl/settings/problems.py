@@ -21,8 +21,8 @@ _TYPES = {
 
 
 def problems(error: ValidationError, raw: dict[str, Any]) -> list[str]:
-    """The lines for what was found wrong with ``raw``, in the order of their keys."""
-    found = error.errors(include_url=False)
+    """The lines for what was found wrong with ``raw``, in the order of their keys; of keys without a value, none."""
+    found = [its for its in error.errors(include_url=False) if its["input"] is not None]
     return [_line(its, raw) for its in sorted(found, key=lambda its: [str(part) for part in its["loc"]])]
 
 
@@ -124,8 +124,6 @@ def _value(path: list[str | int], raw: Any) -> Any:
 
 
 def _mistyped(key: str, value: Any, node: dict[str, Any]) -> str:
-    if value is None:
-        return f"{key}: nothing stands there; give it a value or leave the key out{_about(node)}"
     kinds = node.get("type", "string")
     wanted = kinds if isinstance(kinds, str) else " or ".join(kinds)
     quote = "; quote it if it is a name" if wanted == "string" and isinstance(value, int | float) else ""

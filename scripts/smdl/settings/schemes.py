@@ -15,17 +15,18 @@ MOST_LEVELS = 10_000
 
 @dataclass(frozen=True)
 class LevelSpan:
-    """Least and largest level of a scheme, and what its levels are."""
+    """Least and largest level of a scheme, what its levels are, and whether they are whole numbers."""
 
     low: float
     high: float
     what: str
+    whole: bool = False
 
     def __contains__(self, level: float) -> bool:
         return self.low <= level <= self.high
 
 
-WHOLE = LevelSpan(2, 65536, "levels are numbers of values, from 2 to 65536")
+WHOLE = LevelSpan(2, 65536, "levels are numbers of values, from 2 to 65536", whole=True)
 FRACTION = LevelSpan(0, 1, "levels are fractions, from 0 to 1")
 
 
@@ -68,12 +69,17 @@ class Variant(Section):
     """The settings of one variant of a scheme."""
 
     def calibrated(self, key: str) -> Iterator[str]:
-        """``key``, that of the variant, where it looks at calibration blocks; the keys below it for schemes within."""
+        """The keys of what looks at calibration blocks: that of the variant, or below it those of schemes within."""
         if self.looks_at_data:
             yield key
 
     @property
     def looks_at_data(self) -> bool:
+        return False
+
+    @property
+    def tuned(self) -> bool:
+        """Whether the loss chooses a parameter of it at every level."""
         return False
 
 
@@ -108,6 +114,10 @@ class QuantizeVariant(Variant):
         "global", description="One m for all quantized weights, or one a tensor."
     )
     parameters: Parameters = Field("all", description=PARAMETERS)
+
+    @property
+    def tuned(self) -> bool:
+        return self.range == "minimised"
 
 
 class Quantize(Scheme):
@@ -297,6 +307,10 @@ class SequenceVariant(Variant):
         yield from self.first.calibrated(f"{key}.first")
         yield from self.second.calibrated(f"{key}.second")
 
+    @property
+    def tuned(self) -> bool:
+        return self.second.quantize is not None and self.second.quantize.tuned
+
 
 class Sequence(Scheme):
     """One scheme at a fixed level, then a second on what the first stores; level that of the second."""
@@ -306,16 +320,20 @@ class Sequence(Scheme):
 
 
 def check_levels(key: str, scheme: Scheme) -> Iterator[str]:
-    """Levels rise, are such as their scheme has, and are not without end."""
+    """Levels rise, are such as their scheme has, and are neither one alone nor without end."""
     levels = scheme.levels
-    ends = (levels.first, levels.last) if isinstance(levels, Span) else (min(levels), max(levels))
-    if ends[0] >= ends[1]:
-        yield f"{key}: first, {ends[0]}, is not below last, {ends[1]}"
+    first, last = (levels.first, levels.last) if isinstance(levels, Span) else (min(levels), max(levels))
+    if first >= last:
+        yield f"{key}: first, {first}, is not below last, {last}"
         return
-    if not all(end in scheme.span for end in ends):
-        yield f"{key}: {ends[0]} to {ends[1]}; {scheme.span.what}"
-    if isinstance(levels, Span):
-        if ends[0] == 0 and levels.ratio is not None:
-            yield f"{key}: levels in a ratio cannot begin at 0"
-        elif levels.steps >= MOST_LEVELS:
-            yield f"{key}: that would be {levels.steps:.3g} levels; at most {MOST_LEVELS}"
+    if first not in scheme.span or last not in scheme.span:
+        yield f"{key}: {first} to {last}; {scheme.span.what}"
+    if not isinstance(levels, Span):
+        parts = [level for level in levels if scheme.span.whole and level != round(level)]
+        yield from (f"{key}: {level} is not a whole number; {scheme.span.what}" for level in parts)
+    elif first == 0 and levels.ratio is not None:
+        yield f"{key}: levels in a ratio cannot begin at 0"
+    elif levels.steps >= MOST_LEVELS:
+        yield f"{key}: that would be {levels.steps:.3g} levels; at most {MOST_LEVELS}"
+    elif round(levels.steps) < 1:
+        yield f"{key}: from {first} no further level is reached; a smaller ratio or step is needed"

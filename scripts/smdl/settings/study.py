@@ -1,16 +1,16 @@
 """The whole config: all sections, and the checks that reach across them."""
 
 from collections.abc import Iterator
-from typing import Annotated
+from typing import Annotated, Any
 
-from pydantic import AfterValidator, Field, Strict
+from pydantic import AfterValidator, Field, Strict, model_validator
 from pydantic_core import PydanticCustomError
 
 from smdl.settings.audit import Audit
 from smdl.settings.base import LONGEST_NAME, Integer, Section, section
 from smdl.settings.calibration import Calibration, check_calibration
 from smdl.settings.coding import Coding, check_coding
-from smdl.settings.compression import Compression, check_compression
+from smdl.settings.compression import Compression, Schemes, check_compression
 from smdl.settings.corpus import Corpus, check_corpus
 from smdl.settings.disk import Disk
 from smdl.settings.hinton import Hinton, check_hinton
@@ -59,6 +59,25 @@ class Study(Section):
     hinton: Hinton = section()
     coding: Coding = section()
 
+    @model_validator(mode="before")
+    @classmethod
+    def _every_scheme(cls, raw: Any) -> Any:
+        """A model that names no schemes has all of the study, in their order."""
+        models, names = raw.get("models"), _names_of_schemes(raw)
+        if not isinstance(models, dict) or not names:
+            return raw
+        filled = {
+            name: {**model, "schemes": names} if isinstance(model, dict) and "schemes" not in model else model
+            for name, model in models.items()
+        }
+        return {**raw, "models": filled}
+
+
+def _names_of_schemes(raw: dict[str, Any]) -> list[str]:
+    compression = raw.get("compression")
+    schemes = compression.get("schemes") if isinstance(compression, dict) else None
+    return [name for name in schemes if name in Schemes.model_fields] if isinstance(schemes, dict) else []
+
 
 def conflicts(study: Study) -> Iterator[str]:
     """Problems that no single key shows, a line each."""
@@ -68,8 +87,17 @@ def conflicts(study: Study) -> Iterator[str]:
         yield from check_model(f"models.{name}", model, study.corpus, schemes)
         yield from check_sampler(f"models.{name}", (model.llc or ModelLlc()).over(study.llc), study.corpus)
     yield from check_compression(study.compression, study.corpus)
+    yield from _check_headline(study)
     yield from check_coding(study.coding, schemes)
     yield from check_sweep(study.sweep, study.models)
     yield from check_theory(study.theory)
     yield from check_hinton(study.hinton)
     yield from check_calibration(study.calibration)
+
+
+def _check_headline(study: Study) -> Iterator[str]:
+    scheme = study.compression.headline.scheme
+    if scheme in study.compression.schemes.present() and not any(
+        scheme in its.schemes for its in study.models.values()
+    ):
+        yield f"compression.headline.scheme: no model has {scheme!r} among its schemes"

@@ -30,6 +30,11 @@ def not_text(path: list[str | int], key: Any) -> str:
     return f"{dotted(path)}: the name {shown(key)} is read as {what}; quote it, '{key}'"
 
 
+def no_value(path: list[str | int]) -> str:
+    """The line for a key, or an entry of a list, without a value."""
+    return f"{dotted(path)}: nothing stands there; give it a value or leave it out"
+
+
 def not_plain(path: list[str | int], value: Any) -> str:
     """The line for a ``value`` that is neither text nor a number, a list or a mapping of these."""
     quote = "; quote it" if isinstance(value, datetime.date) else "; give text, a number, a list or keys and values"
