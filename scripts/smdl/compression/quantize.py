@@ -27,7 +27,7 @@ class Quantize:
 
     @property
     def tuned(self) -> Tuned | None:
-        return Tuned("clip", 0.01, 1.0) if self.range == "minimised" else None
+        return Tuned("clip", low=0.01, high=1.0, least=1e-4, most=2.0) if self.range == "minimised" else None
 
     def compress(self, weights: Weights, level: float, seed: int, tuned: float | None) -> Iterator[Compressed]:
         views = weights.select(self.parameters)

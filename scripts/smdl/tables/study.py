@@ -153,6 +153,7 @@ CURVES = Table(
         Column("delta_loss_se", NUMBER, "its standard error, paired over blocks", "nats a token"),
         Column("blocks", INTEGER, "evaluation blocks it is a mean of: fewer where their confidence interval sufficed"),
         Column("tuned", NUMBER, "chosen value of the scheme's tuned parameter; empty where there is none"),
+        Column("tuned_at_edge", FLAG, "whether it is the outermost value considered: a better one may lie beyond"),
         Column("bits_per_parameter", NUMBER, "size of the whole model over its parameters", "bits"),
         Column("evaluations", INTEGER, "passes over the evaluation blocks"),
     ),
@@ -168,11 +169,13 @@ CRITICAL = Table(
         SCHEME,
         VARIANT,
         EPSILON,
-        Column("level", NUMBER, "critical level in the scheme's coordinate, mean over seeds; empty without a crossing"),
+        Column(
+            "level", NUMBER, "critical level in the scheme's coordinate, mean over seeds; empty where there is none"
+        ),
         Column("level_se", NUMBER, "its standard error, over blocks and over seeds"),
         Column("seeds", INTEGER, "number of seeds"),
         Column("unit", TEXT, "unit of the level"),
-        Column("status", TEXT, "ok, not monotone, all below, all above"),
+        Column("status", TEXT, "ok, not monotone, tuned at edge, all below, all above"),
         Column("bits_per_parameter", NUMBER, "size of the model at the critical level, over its parameters", "bits"),
         Column("evaluations", INTEGER, "passes over the evaluation blocks"),
     ),
