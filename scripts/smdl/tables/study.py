@@ -183,7 +183,8 @@ CRITICAL = Table(
 
 REGRESSIONS = Table(
     "regressions",
-    "Critical level on LLC by least squares, a line a model, over the config's window and over all checkpoints.",
+    "Critical level on LLC by least squares, a line a model, over the config's window and over all checkpoints. The"
+    " checkpoints of one training run are no independent sample: no interval and no p value can be had from them.",
     ("model", "scheme", "variant", "epsilon", "window"),
     (
         MODEL,
@@ -201,18 +202,22 @@ REGRESSIONS = Table(
             "checkpoints of the window left out: no crossing, or an LLC whose status is not admitted",
         ),
         Column("slope", NUMBER, "rise of the critical level a unit of LLC"),
-        Column("slope_low", NUMBER, "lower end of the slope's 95 % confidence interval"),
-        Column("slope_high", NUMBER, "upper end of the slope's 95 % confidence interval"),
+        Column(
+            "slope_low",
+            NUMBER,
+            "lower end of the slope's 95 % interval over training runs; empty where there is one run",
+        ),
+        Column("slope_high", NUMBER, "upper end of that interval"),
         Column("intercept", NUMBER, "critical level at LLC 0"),
         Column("r2", NUMBER, "coefficient of determination on the LLC"),
         Column("spearman", NUMBER, "Spearman's rank correlation of critical level and LLC"),
-        Column("spearman_p", NUMBER, "its two-sided p value"),
+        Column("spearman_p", NUMBER, "its two-sided p value over training runs; empty where there is one run"),
         Column("control_r2", NUMBER, "coefficient of determination on the control alone"),
-        Column("loss_r2", NUMBER, "coefficient of determination on the training loss alone"),
+        Column("loss_r2", NUMBER, "coefficient of determination on the loss of the sampling blocks alone, L_n(w*)"),
         Column(
             "partial_r2_given_control", NUMBER, "share of what the control leaves unexplained that the LLC explains"
         ),
-        Column("partial_r2_given_loss", NUMBER, "share of what the loss leaves unexplained that the LLC explains"),
+        Column("partial_r2_given_loss", NUMBER, "share of what that loss leaves unexplained that the LLC explains"),
     ),
 )
 
