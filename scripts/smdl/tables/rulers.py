@@ -41,7 +41,7 @@ RULERS = Table(
         Column(
             "p",
             NUMBER,
-            "two-sided p value of the rank correlation of the models' means, by permuting models; empty as the intervals",
+            "two-sided p value of the rank correlation of the models' means, by permuting them; empty as intervals are",
         ),
         Column("p_corrected", NUMBER, "p corrected for all pairs of the table (Benjamini and Yekutieli)"),
     ),
