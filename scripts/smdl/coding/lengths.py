@@ -33,11 +33,10 @@ def coding_lengths(
     """The length of ``weights`` under every code, at the precision of their ``grids``; a row a code.
 
     Each tensor has its own grid, its own prior and its own tables, all paid for, 32 bits for the grid among them;
-    ``dense`` further weights are sent as they are. ``ratio`` is against
-    dense float32; ``efficiency`` is the entropy of the codes, tensor by tensor, over the length of what is coded. It
-    may pass 1 for ``mask_and_survivors`` and ``motifs``, which look beyond single weights: the second cuts the
-    quantized weights into blocks and sends each distinct block once. Huffman and arithmetic lengths are those of real
-    bytes, which are decoded and compared.
+    ``dense`` further weights are sent as they are. ``ratio`` is against dense float32; ``efficiency`` is the entropy of
+    the codes, tensor by tensor, over the length of what is coded. It may pass 1 for ``mask_and_survivors`` and
+    ``motifs``, which look beyond single weights: the second cuts the quantized weights into blocks and sends each
+    distinct block once. Huffman and arithmetic lengths are those of real bytes, which are decoded and compared.
     """
     parameters = dense + sum(grid.codes.size for grid in grids.values())
     entropy = sum(entropy_bits(grid.counts) for grid in grids.values())
