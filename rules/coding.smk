@@ -37,10 +37,7 @@ rule coding:
             {
                 "levels": CODING["lengths"]["levels"],
                 "variant": CODING["lengths"]["variant"],
-                "grid": {
-                    name: SCHEMES["quantize"]["variants"][CODING["lengths"]["variant"]][name]
-                    for name in ("scope", "parameters")
-                },
+                "scheme": SCHEMES["quantize"]["variants"][CODING["lengths"]["variant"]],
                 "coder": {
                     "components": CODING["components"],
                     "block": CODING["lengths"]["block"],

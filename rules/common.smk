@@ -155,18 +155,20 @@ def chains_of_block(wildcards):
     return list(range(first, min(first + size, config["llc"]["chains"])))
 
 
-def asks(copies, tokens, finished=None):
+def asks(copies, tokens, finished=None, dtype=None):
     """What a job on one model asks a cluster for; without effect on one machine.
 
     ``copies`` is how many vectors as long as the weights it holds, ``tokens`` how many it passes forward and back,
-    ``finished`` the pattern of tables by earlier jobs of the same work, whose wall times then set the limit.
+    ``finished`` the pattern of tables by earlier jobs of the same work, whose wall times then set the limit,
+    ``dtype`` the precision of the weights, where it is not that of the model's chains.
     """
 
     def size(wildcards):
         return needs.parameters(MODELS[wildcards.model])
 
     def memory(wildcards, attempt):
-        return needs.memory_mb(size(wildcards), MODELS[wildcards.model]["dtype"], copies, attempt)
+        precision = dtype or MODELS[wildcards.model]["dtype"]
+        return needs.memory_mb(size(wildcards), precision, copies, attempt)
 
     def minutes(wildcards, attempt):
         done = (
@@ -188,6 +190,15 @@ def chain_tokens(wildcards):
     settings = sampler_settings(wildcards.model)
     steps = settings["burn_in"] + settings["draws"] * settings["steps_between_draws"]
     chains = len(chains_of_block(wildcards)) * (2 if config["llc"]["control"] else 1)
+    return chains * steps * settings["batch_size"] * config["corpus"]["context"]
+
+
+def sweep_tokens(wildcards):
+    """Tokens that a checkpoint's chains pass at all settings of the sweep, and their controls at each lr and gamma."""
+    settings = {**sampler_settings(wildcards.model), **config["sweep"]["sampler"]}
+    steps = settings["burn_in"] + settings["draws"] * settings["steps_between_draws"]
+    lr, n_beta, gamma = (len(config["sweep"]["grid"][name]) for name in ("lr", "n_beta", "gamma"))
+    chains = config["sweep"]["chains"] * lr * gamma * (n_beta + 1)
     return chains * steps * settings["batch_size"] * config["corpus"]["context"]
 
 

@@ -17,11 +17,11 @@ rule compress:
         "../envs/model.yaml"
     resources:
         # A scheme passes the evaluation blocks some hundred times, forward only: a third of both ways.
-        **asks(4, lambda wc: 60 * block_tokens("evaluation")),
+        # In float32, whatever the chains are in: grids and noise are too fine for bfloat16.
+        **asks(4, lambda wc: 60 * block_tokens("evaluation"), dtype="float32"),
     params:
         version=stage_version("compress"),
         folder=checkpoint,
-        dtype=lambda wc: MODELS[wc.model]["dtype"],
     script:
         "../scripts/compress.py"
 

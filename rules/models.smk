@@ -131,12 +131,16 @@ rule reference:
     conda:
         "../envs/model.yaml"
     resources:
-        **asks(2, lambda wc: block_tokens("sampling", "evaluation")),
+        **asks(2, lambda wc: block_tokens("sampling", "evaluation"), dtype="float32"),
     params:
         version=stage_version("reference"),
         folder=checkpoint,
         settings=lambda wc: canonical(
-            {"dtype": MODELS[wc.model]["dtype"], "batch_size": config["compression"]["batch_size"]}
+            {
+                "dtype": MODELS[wc.model]["dtype"],
+                "autocast": config["llc"]["memory"]["autocast"],
+                "batch_size": config["compression"]["batch_size"],
+            }
         ),
     script:
         "../scripts/reference.py"

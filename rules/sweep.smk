@@ -27,6 +27,8 @@ rule sweep_chains:
         "<logs>/sweep/{model}/step{step}.log",
     conda:
         "../envs/model.yaml"
+    resources:
+        **asks(5, sweep_tokens, "sweep/{model}/*.parquet"),
     params:
         version=stage_version("sweep"),
         seed=config["seed"],
@@ -38,6 +40,7 @@ rule sweep_chains:
                 "grid": config["sweep"]["grid"],
                 "gates": config["llc"]["gates"],
                 "dtype": MODELS[wc.model]["dtype"],
+                "memory": config["llc"]["memory"],
             }
         ),
     script:

@@ -3,19 +3,21 @@
 from smdl.job import job
 
 with job(snakemake) as this:
-    from smdl.coding.checkpoint import Grid, curve_lengths, stated_lengths, two_part_totals
+    from smdl.coding.checkpoint import curve_lengths, stated_lengths, two_part_totals
     from smdl.coding.lengths import Coder
-    from smdl.models import stored_weights
+    from smdl.compression.registry import build
+    from smdl.compression.weights import Weights
+    from smdl.models import load
     from smdl.tables import read_table
     from smdl.tables.coding import CODING, TWO_PART
     from smdl.tables.study import losses_of_split
 
     here = {"model": snakemake.wildcards.model, "step": int(snakemake.wildcards.step)}
-    weights, coder = stored_weights(snakemake.params.folder), Coder(**this.settings["coder"])
+    weights, coder = Weights(load(snakemake.params.folder)), Coder(**this.settings["coder"])
     curves = read_table(snakemake.input.curves)
     curve = curves[curves["variant"] == this.settings["variant"]]
     loss = losses_of_split(read_table(snakemake.input.losses), "evaluation").mean()
-    lengths = curve_lengths(weights, curve, Grid(**this.settings["grid"]), coder)
+    lengths = curve_lengths(weights, curve, build("quantize", this.settings["scheme"]), coder)
     totals = two_part_totals(lengths, loss, this.settings["tokens"], this.settings["epsilons"])
     this.write(snakemake.output.coding, CODING, stated_lengths(weights, this.settings["levels"], coder).assign(**here))
     this.write(snakemake.output.two_part, TWO_PART, totals.assign(**here))

@@ -11,7 +11,7 @@ with job(snakemake) as this:
 
     splits = read_splits(snakemake.input.splits)
     curves, critical = sweep(
-        load(snakemake.params.folder, snakemake.params.dtype),
+        load(snakemake.params.folder),
         load_split(snakemake.input.blocks, splits, "evaluation"),
         losses_of_split(read_table(snakemake.input.losses), "evaluation"),
         load_split(snakemake.input.blocks, splits, "calibration"),

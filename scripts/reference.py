@@ -4,19 +4,19 @@ from smdl.job import job
 
 with job(snakemake) as this:
     from smdl.corpus import load_split, read_splits
-    from smdl.models import block_losses, load, tensor_manifest
+    from smdl.models import tensor_manifest
+    from smdl.reference import reference_losses
     from smdl.tables.study import LOSSES, MANIFEST
 
     here = {"model": snakemake.wildcards.model, "step": int(snakemake.wildcards.step)}
     manifest = [{**here, **row} for row in tensor_manifest(snakemake.params.folder)]
-    model = load(snakemake.params.folder, this.settings["dtype"])
     splits = read_splits(snakemake.input.splits)
+    blocks = {split: load_split(snakemake.input.blocks, splits, split) for split in ("sampling", "evaluation")}
+    found = reference_losses(snakemake.params.folder, blocks, **this.settings)
     losses = [
         {**here, "split": split, "block": block, "loss": loss}
-        for split in ("sampling", "evaluation")
-        for block, loss in enumerate(
-            block_losses(model, load_split(snakemake.input.blocks, splits, split), this.settings["batch_size"])
-        )
+        for split, own in found.items()
+        for block, loss in enumerate(own)
     ]
     this.write(snakemake.output.losses, LOSSES, losses)
     this.write(snakemake.output.manifest, MANIFEST, manifest)

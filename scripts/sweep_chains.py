@@ -7,7 +7,7 @@ with job(snakemake) as this:
 
     from smdl.corpus import load_split, read_splits
     from smdl.llc.estimate import Gates
-    from smdl.llc.sampler import SamplerSettings
+    from smdl.llc.sampler import Memory, SamplerSettings
     from smdl.llc.sweep import Sweep, grid
     from smdl.models import BlockLoss, load
     from smdl.tables import read_table
@@ -16,12 +16,15 @@ with job(snakemake) as this:
 
     splits = read_splits(snakemake.input.splits)
     model = load(snakemake.params.folder, this.settings["dtype"])
+    kept = dict(this.settings["memory"])
+    compute = {name: kept.pop(name) for name in ("autocast", "checkpointing")}
     sweep = Sweep(
-        BlockLoss(model, load_split(snakemake.input.blocks, splits, "sampling")),
+        BlockLoss(model, load_split(snakemake.input.blocks, splits, "sampling"), **compute),
         losses_of_split(read_table(snakemake.input.losses), "sampling"),
         SamplerSettings(**this.settings["sampler"]),
         this.settings["chains"],
         this.seed,
+        Memory(**kept),
     )
     checkpoint = {"model": snakemake.wildcards.model, "step": int(snakemake.wildcards.step)}
     settings = tqdm(grid(**this.settings["grid"]), unit="setting", mininterval=5)

@@ -1,15 +1,18 @@
 """Coding lengths: priors, entropy codes, structure, two-part totals."""
 
 from math import comb, log, log2
+from typing import get_args, get_type_hints
 
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import norm
 
-from smdl.coding.checkpoint import Grid, curve_lengths, stated_lengths, two_part_totals
+import small_models
+from smdl.coding.checkpoint import curve_lengths, quantized, stated_lengths, two_part_totals
 from smdl.coding.entropy import (
     LONGEST,
     arithmetic_decode,
@@ -25,6 +28,9 @@ from smdl.coding.priors import PARAMETER_BITS, fit_mixture, gaussian, laplacian,
 from smdl.coding.quantized import quantize
 from smdl.coding.structured import dictionary_and_assignments, distinct_blocks, mask_and_survivors, mask_bits
 from smdl.coding.two_part import critical_precision, least_total
+from smdl.compression.grid import from_codes
+from smdl.compression.quantize import Quantize
+from smdl.compression.weights import Parameters, Weights
 from smdl.errors import StudyError
 
 symbols = st.integers(1, 40).flatmap(
@@ -103,6 +109,15 @@ def test_quantized_weights_are_the_nearest_of_the_levels():
         nearest = every[np.abs(weights.ravel()[:, None] - every).argmin(1)]
         assert np.allclose(grid.values, nearest)
         assert grid.counts.sum() == weights.size
+
+
+def test_zeros_are_zeros_at_any_precision():
+    for levels in (2, 5, 16):
+        grid = quantize(np.zeros(300), levels)
+        assert not np.any(grid.values)
+        rows = coding_lengths({"w": np.zeros(300)}, {"w": grid}, Coder(2, block=4))
+        # at most a bit a weight, Huffman's least, beside header and tables
+        assert all(row["bits"] < 700 for row in rows)
 
 
 def test_what_cannot_be_quantized_is_said():
@@ -202,7 +217,7 @@ def test_repeated_blocks_are_far_shorter_than_random_ones_where_a_code_sees_bloc
     random = rng.normal(size=4096)
     repeated = np.tile(random[:16], 256)
     lengths = [
-        {row["code"]: row["bits"] for row in coding_lengths({"w": w}, levels=64, coder=Coder(components=3, block=16))}
+        {row["code"]: row["bits"] for row in coding_lengths({"w": w}, {"w": quantize(w, 64)}, Coder(3, block=16))}
         for w in (random, repeated)
     ]
     # 16 of the 64 values at the most: entropy codes gain as well; the parametric priors see no blocks
@@ -214,8 +229,9 @@ def test_repeated_blocks_are_far_shorter_than_random_ones_where_a_code_sees_bloc
 def test_coding_lengths_pay_for_grids_and_count_against_float32():
     rng = np.random.default_rng(6)
     weights = {"a": rng.normal(size=(60, 50)), "b": rng.laplace(size=500), "zero": np.zeros(10)}
-    rows = {row["code"]: row for row in coding_lengths(weights, levels=32, coder=Coder(components=2, block=4))}
-    entropy = sum(entropy_bits(quantize(w, 32).counts) for w in weights.values())
+    grids = {name: quantize(w, 32) for name, w in weights.items()}
+    rows = {row["code"]: row for row in coding_lengths(weights, grids, Coder(components=2, block=4))}
+    entropy = sum(entropy_bits(grid.counts) for grid in grids.values())
     for row in rows.values():
         assert row["entropy_bits"] == pytest.approx(entropy)
         assert row["efficiency"] == pytest.approx(entropy / row["bits"])
@@ -243,28 +259,79 @@ def test_the_critical_precision_is_the_coarsest_that_stays_within_the_tolerance(
     assert critical_precision(levels, np.full(4, np.inf), 5.0) is None
 
 
-def checkpoint_weights() -> dict[str, np.ndarray]:
-    rng = np.random.default_rng(7)
-    return {"a": rng.normal(size=(40, 30)), "b": 0.1 * rng.normal(size=(30, 20)), "bias": rng.normal(size=30)}
+MODELS = {
+    "neox": small_models.neox,
+    "llama, tied": lambda: small_models.llama(tied=True),
+    "gpt2": small_models.gpt2,
+}
+VARIANTS = [
+    Quantize(range_, scope, parameters)
+    for range_ in get_args(get_type_hints(Quantize)["range"])
+    for scope in get_args(get_type_hints(Quantize)["scope"])
+    for parameters in get_args(Parameters)
+]
 
 
-def test_along_a_curve_the_weights_are_coded_as_they_were_quantized():
-    weights, coder = checkpoint_weights(), Coder(components=2, block=4, dense_bits=16)
+@pytest.fixture(scope="module")
+def weights() -> Weights:
+    return Weights(small_models.neox())
+
+
+@pytest.mark.parametrize("scheme", VARIANTS, ids=lambda its: f"{its.range} {its.scope} {its.parameters}")
+@pytest.mark.parametrize("model", MODELS)
+def test_what_is_coded_decodes_to_the_weights_whose_loss_was_taken(model, scheme):
+    """For every selection of parameters and every scope, and a tensor of zeros among them."""
+    network = MODELS[model]()
+    biases = [parameter for name, parameter in network.named_parameters() if name.endswith(".bias")]
+    if biases:
+        biases[0].detach().zero_()
+    own = Weights(network)
+    for levels, tuned in ((6, 0.4), (64, None), (65536, 0.9)):
+        put = {item.view: item.tensor for item in scheme.compress(own, levels, 0, tuned)}
+        grids = quantized(own, scheme, levels, tuned)
+        assert list(grids) == [view.name for view in put]
+        for tensor, grid in zip(put.values(), grids.values(), strict=True):
+            for encode, decode in ENCODERS.values() if levels < 65536 else ():
+                assert np.array_equal(decode(encode(grid.codes, levels)), grid.codes)
+            decoded = from_codes(torch.from_numpy(grid.codes), levels, grid.bound, tensor.dtype)
+            assert torch.equal(decoded, tensor.flatten())
+            assert np.allclose(grid.values, tensor.flatten().numpy(), rtol=1e-5, atol=1e-6)
+    parameters = {name.partition("[")[0] for name in grids}
+    assert {name: name in parameters for name, _ in network.named_parameters()} == {
+        view.parameter: view in own.select(scheme.parameters) for view in own.views
+    }
+
+
+def test_along_a_curve_the_weights_are_coded_as_they_were_quantized(weights):
+    coder = Coder(components=2, block=4, dense_bits=16)
     curve = pd.DataFrame({"level": [16.0, 4.0], "delta_loss": [0.1, 0.8], "tuned": [0.9, 0.5]})
-    rows = curve_lengths(weights, curve, Grid("global", "matrices"), coder).set_index(["levels", "code"])
-    largest = np.abs(weights["a"]).max()
-    entropy = sum(entropy_bits(quantize(weights[name], 4, 0.5 * largest).counts) for name in ("a", "b"))
-    assert rows.loc[(4, "huffman"), "entropy_bits"] == pytest.approx(entropy)
-    assert rows.loc[(4, "huffman"), "bits"] > entropy + 30 * 16
-    own = curve_lengths(weights, curve, Grid("tensor", "matrices"), coder).set_index(["levels", "code"])
-    # with a grid of its own the small tensor keeps more of its detail
-    assert own.loc[(4, "huffman"), "entropy_bits"] > entropy
-    assert set(rows.reset_index()["delta_loss"]) == {0.1, 0.8}
+    bits, entropies = {}, {}
+    for parameters in ("linear", "matrices", "all"):
+        for scope in ("global", "tensor"):
+            scheme = Quantize("minimised", scope, parameters)
+            rows = curve_lengths(weights, curve, scheme, coder).set_index(["levels", "code"])
+            assert set(rows["delta_loss"]) == {0.1, 0.8}
+            grids = quantized(weights, scheme, 4, 0.5).values()
+            entropies[parameters, scope] = sum(entropy_bits(grid.counts) for grid in grids)
+            assert rows.loc[(4, "huffman"), "entropy_bits"] == pytest.approx(entropies[parameters, scope])
+            dense = weights.elements - sum(grid.codes.size for grid in grids)
+            bits[parameters, scope] = rows.loc[(4, "huffman"), "bits"]
+            assert bits[parameters, scope] > entropies[parameters, scope] + 16 * dense
+    # each selection has lengths of its own, and with a grid of its own a small tensor keeps more of its detail
+    assert len(set(bits.values())) == len(bits)
+    assert bits["linear", "global"] > bits["matrices", "global"]
+    assert all(entropies[name, "tensor"] > entropies[name, "global"] for name in ("linear", "matrices", "all"))
 
 
-def test_two_part_totals_name_the_least_and_the_critical_precisions():
+def test_query_key_and_value_of_a_fused_matrix_have_grids_of_their_own(weights):
+    grids = quantized(weights, Quantize("maximum", "tensor", "linear"), 16, None)
+    fused = [grid.bound for name, grid in grids.items() if "layers.0.attention.query_key_value" in name]
+    assert len(set(fused)) == 3
+
+
+def test_two_part_totals_name_the_least_and_the_critical_precisions(weights):
     curve = pd.DataFrame({"level": [64, 16, 4], "delta_loss": [0.0, 0.1, 0.8], "tuned": [np.nan] * 3})
-    lengths = curve_lengths(checkpoint_weights(), curve, Grid("tensor", "all"), Coder(2, 4))
+    lengths = curve_lengths(weights, curve, Quantize("maximum", "tensor", "all"), Coder(2, 4))
     totals = two_part_totals(lengths, loss=2.0, tokens=1e9, epsilons=[0.05, 0.5, 1.0])
     own = totals[totals["code"] == "arithmetic"].set_index("choice")
     assert own.loc["least total", "levels"] == 64
@@ -274,8 +341,8 @@ def test_two_part_totals_name_the_least_and_the_critical_precisions():
     assert own.loc["critical at 1", "data_bits"] == pytest.approx(1e9 * 2.8 / log(2))
 
 
-def test_stated_lengths_have_a_row_a_precision_and_code():
-    rows = stated_lengths(checkpoint_weights(), [4, 16], Coder(2, 4))
+def test_stated_lengths_have_a_row_a_precision_and_code(weights):
+    rows = stated_lengths(weights, [4, 16], Coder(2, 4))
     assert len(rows) == 2 * len(rows["code"].unique())
     wide = rows.pivot(index="code", columns="levels", values="bits")
     assert (wide[4] < wide[16]).all()

@@ -19,6 +19,7 @@ import yaml
 from chromium import Browser
 from conftest import ROOT
 from smdl.progress import DONE, FAILED, LEFT, RUNNING, last_lines, remaining, told
+from smdl.regression import NOT_TO_BE_HAD
 from smdl.report.exclusions import exclusions
 from smdl.report.front import finding
 from smdl.report.offline import LARGEST
@@ -292,16 +293,15 @@ def test_a_page_is_never_larger_than_a_browser_opens_and_says_what_it_left_out()
 def test_the_finding_is_what_the_regressions_say():
     common = {"scheme": "quantize", "variant": "minimised", "epsilon": 0.5, "first": 10, "last": 90, "excluded": 1}
     common |= {"n": 7, "intercept": 0.0, "r2": 0.9, "spearman": 0.95, "control_r2": 0.97, "loss_r2": 0.5}
-    common |= {"partial_r2_given_control": 0.1, "partial_r2_given_loss": 0.8}
-    slopes = {"up": (0.2, 0.1, 0.3), "flat": (0.01, -0.1, 0.12), "none": (np.nan, np.nan, np.nan)}
+    common |= {"partial_r2_given_control": 0.1, "partial_r2_given_loss": 0.8, **NOT_TO_BE_HAD}
+    slopes = {"up": 0.2, "down": -0.01, "none": np.nan}
     rows = [
         {**common, "model": model, "window": window, "headline": window == "config", "slope": slope}
-        | {"slope_low": low, "slope_high": high}
-        for model, (slope, low, high) in slopes.items()
+        for model, slope in slopes.items()
         for window in ("config", "all")
     ]
     headline = {"scheme": "quantize", "variant": "minimised", "epsilon": 0.5}
     text = "\n".join(finding(headline, {"regressions": pd.DataFrame(rows)}))
-    assert "**rises with the LLC in 1 of 2 model(s)**, falls with it in 0, and shows no slope" in text
-    assert "samples no loss at all, in 0 of 2, and more than the plain loss in 2 of 2" in text
-    assert "0.2 [0.1, 0.3]" in text
+    assert "**rises with the LLC in 1 of 2 model(s)** and falls with it in 1." in text
+    assert "without the posterior, in 0 of 2, and more than the loss on the sampling blocks in 2 of 2" in text
+    assert "interval" not in text

@@ -7,17 +7,23 @@ from scipy import stats
 
 from smdl.figures import rulers_map as figure
 from smdl.measures import measures
-from smdl.rulers import ALL_MODELS, Bootstrap, corrected, partial_spearman, rulers, spearman
+from smdl.permutation import orders, p_values
+from smdl.rulers import ALL_MODELS, FEWEST_MODELS, Bootstrap, corrected, partial_spearman, rulers, spearman
+from smdl.tables import empty
+from smdl.tables.coding import BITS_BACK, CODING, PROXIES, TWO_PART
 from smdl.tables.rulers import MEASURES, RULERS
+from smdl.tables.study import CHECKPOINTS, CRITICAL, LLC
 
 QUICK = Bootstrap(resamples=200, seed=0)
+NAMES = ("one", "two", "three", "four", "five", "six")
+UNCERTAIN = ["p", "p_corrected", *(f"{name}_{end}" for name in ("spearman", "r2") for end in ("low", "high"))]
 
 
-def study(steps: int = 12) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Two models; ``good`` foretells the level beyond the loss, ``echo`` is the loss again, ``size`` is a constant."""
+def study(steps: int = 12, models: int = 2) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Models; ``good`` foretells the level beyond the loss, ``echo`` is the loss again, ``size`` is a constant."""
     rng = np.random.default_rng(0)
     measured, critical = [], []
-    for model, offset in (("one", 0.0), ("two", 5.0)):
+    for model, offset in zip(NAMES[:models], 5.0 * np.arange(models), strict=True):
         for step in range(steps):
             loss, own = -0.3 * step + rng.normal(), rng.normal()
             values = {"loss": loss, "good": own - 0.1 * loss, "echo": np.exp(loss), "size": 10 + offset}
@@ -43,9 +49,115 @@ def test_figures_are_those_of_scipy():
     y = critical.query("model == 'one' and epsilon == 0.3")["level"].to_numpy()
     assert row["spearman"] == pytest.approx(stats.spearmanr(x, y).statistic)
     assert row["r2"] == pytest.approx(stats.pearsonr(x, y).statistic ** 2)
-    assert row["p"] == pytest.approx(stats.spearmanr(x, y).pvalue)
+
+
+def test_a_training_run_has_no_interval_and_no_p_value_and_nor_have_few_models():
+    table = rulers(*study(models=FEWEST_MODELS - 1), QUICK)
+    assert np.isfinite(table.loc[table["measure"] == "good", "spearman"]).all()
+    assert table[[*UNCERTAIN, "partial_given_loss_low", "partial_given_loss_high"]].isna().all(axis=None)
+
+
+def test_across_models_the_models_are_resampled_and_permuted():
+    measured, critical = study(models=6)
+    table = rulers(measured, critical, QUICK).set_index(["measure", "epsilon", "scope"])
+    assert table.drop(index=ALL_MODELS, level="scope")[UNCERTAIN].isna().all(axis=None)
+    row = table.loc["good", 0.3, ALL_MODELS]
     for name in ("spearman", "r2", "partial_given_loss"):
-        assert row[f"{name}_low"] <= row[name] <= row[f"{name}_high"]
+        assert row[f"{name}_low"] < row[name] < row[f"{name}_high"]
+    means = [
+        rows.groupby("model", sort=False)[value].mean().to_numpy()
+        for rows, value in (
+            (measured.query("measure == 'good'"), "value"),
+            (critical.query("epsilon == 0.3"), "level"),
+        )
+    ]
+    exact = stats.permutation_test(
+        (means[0],), lambda x: stats.spearmanr(x, means[1]).statistic, permutation_type="pairings"
+    )
+    assert row["p"] == pytest.approx(exact.pvalue)
+
+
+def test_resampled_models_give_what_their_checkpoints_repeated_would():
+    """Models of unequal length; a draw in which a model stands twice ranks its checkpoints twice."""
+    measured, critical = study(steps=5, models=6)
+    critical = critical[~((critical["model"] == "two") & (critical["step"] > 2))]
+    x = measured.query("measure == 'good'").set_index(["model", "step"])["value"]
+    y = critical.query("epsilon == 0.3").set_index(["model", "step"])["level"]
+    random = np.random.default_rng(QUICK.seed)
+    rows = []
+    for counts in random.multinomial(6, np.full(6, 1 / 6), size=QUICK.resamples):
+        # np.unique sorts the names
+        drawn = [key for name, count in zip(sorted(NAMES), counts, strict=True) for key in count * [*y[[name]].index]]
+        rows.append(stats.spearmanr(x[drawn], y[drawn]).statistic)
+    low, high = np.quantile(rows, [0.025, 0.975])
+    row = rulers(measured, critical, QUICK).set_index(["measure", "epsilon", "scope"]).loc["good", 0.3, ALL_MODELS]
+    assert (row["spearman_low"], row["spearman_high"]) == pytest.approx((low, high))
+
+
+def test_an_interval_of_no_width_is_none():
+    measured, critical = study(models=6)
+    critical["level"] = critical.groupby("epsilon")["level"].rank()
+    perfect = critical.query("epsilon == 0.3")[["model", "step", "level"]].rename(columns={"level": "value"})
+    measured = pd.concat([measured, perfect.assign(measure="perfect")])
+    row = rulers(measured, critical, QUICK).set_index(["measure", "epsilon", "scope"]).loc["perfect", 0.3, ALL_MODELS]
+    assert row["spearman"] == pytest.approx(1)
+    assert row[["spearman_low", "spearman_high", "r2_low", "r2_high"]].isna().all()
+    assert row["p"] == pytest.approx(2 / 720)
+
+
+@pytest.mark.parametrize("n", [4, 5, 7, 9])
+def test_the_least_p_value_is_that_of_two_orders_among_all(n):
+    ranks = np.arange(n, dtype=float)
+    found = p_values(np.stack([ranks, -ranks, np.zeros(n)], axis=1), ranks, orders(n))
+    assert found[:2] == pytest.approx(2 / np.prod(np.arange(1, n + 1)))
+    assert np.isnan(found[2])
+
+
+@pytest.mark.parametrize(("n", "kinds"), [(5, 3), (6, 9)])
+def test_exact_p_values_are_those_of_scipy_with_ties_too(n, kinds):
+    random = np.random.default_rng(3)
+    x, y = random.integers(kinds, size=(3, n)), random.integers(kinds, size=n)
+    expected = [
+        stats.permutation_test(
+            (own,),
+            lambda order: abs(stats.spearmanr(order, y).statistic),
+            permutation_type="pairings",
+            alternative="greater",
+        ).pvalue
+        for own in x
+    ]
+    assert p_values(stats.rankdata(x, axis=1).T, stats.rankdata(y), orders(n)) == pytest.approx(expected)
+
+
+def test_drawn_orders_agree_with_the_t_approximation_and_never_give_zero():
+    random = np.random.default_rng(4)
+    x, y = random.normal(size=(2, 30))
+    (found,) = p_values(stats.rankdata(x)[:, None], stats.rankdata(y), orders(30))
+    assert found == pytest.approx(stats.spearmanr(x, y).pvalue, abs=0.01)
+    (least,) = p_values(np.arange(30.0)[:, None], np.arange(30.0), orders(30))
+    assert least == pytest.approx(1e-5)
+
+
+def test_without_critical_levels_or_checkpoints_the_table_is_empty():
+    measured, critical = study()
+    assert RULERS.conform(rulers(measured, empty(CRITICAL), QUICK)).empty
+    assert RULERS.conform(rulers(empty(MEASURES), empty(CRITICAL), QUICK)).empty
+    nothing = rulers(empty(MEASURES), critical, QUICK)
+    assert RULERS.conform(nothing).empty
+
+
+def test_a_model_that_was_not_measured_is_compared_with_nothing():
+    measured, critical = study()
+    table = rulers(measured[measured["model"] == "one"], critical, QUICK).set_index(["measure", "epsilon", "scope"])
+    assert table.loc["good", 0.3, "two"]["n"] == 0
+    assert np.isnan(table.loc["good", 0.3, "two"]["spearman"])
+    assert np.isfinite(table.loc["good", 0.3, ALL_MODELS]["spearman"])
+
+
+def test_measures_of_nothing_are_none():
+    tables = {"coding": CODING, "two_part": TWO_PART, "bits_back": BITS_BACK, "proxies": PROXIES}
+    bare = measures(empty(CHECKPOINTS), empty(LLC), ["ok"], **{name: empty(its) for name, its in tables.items()})
+    assert MEASURES.conform(bare).empty
 
 
 def test_what_the_loss_explains_is_taken_away():

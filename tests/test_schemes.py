@@ -1,5 +1,6 @@
 """What holds for every scheme, and what each promises for itself."""
 
+import copy
 import math
 import subprocess
 import sys
@@ -408,6 +409,30 @@ def test_a_brief_retraining_helps_and_keeps_the_heads_at_zero(trained):
         losses[steps] = block_losses(trained.model, blocks, 32).mean()
         trained.restore()
     assert losses[20] < losses[0]
+
+
+def test_weights_in_bfloat16_are_retrained_as_in_float32():
+    """At the learning rate of config.yaml; the weights begin alike, and end alike up to the spacing of bfloat16."""
+    rough = small_models.neox(torch.bfloat16)
+    scheme = build("prune_heads", {**HEADS, "score": "weight_norm", "retrain_steps": 30, "retrain_lr": 1e-5})
+    moved, reach = {}, {}
+    for model in (rough, copy.deepcopy(rough).float()):
+        weights = small_models.weights_of(model)
+        items = [item for item in scheme.compress(weights, 0.25, 0, None) if item.view.is_linear]
+        masks = [torch.ones(item.view.shape, dtype=torch.bool) if item.mask is None else item.mask for item in items]
+        starts = [weights[item.view].float() * mask for item, mask in zip(items, masks, strict=True)]
+        kept = torch.cat([mask.flatten() for mask in masks])
+        before = torch.cat([start.flatten() for start in starts])[kept]
+        after = torch.cat([item.tensor.flatten() for item in items])[kept].to(torch.bfloat16).float()
+        moved[model.dtype] = after - before
+        reach[model.dtype] = before.abs()
+    rough, fine = moved.values()
+    small = reach[torch.float32] < 0.02
+    assert small.sum() > 500
+    # What steps of 1e-5 make of weights whose neighbours lie up to 1.2e-4 away
+    assert (fine[small] != 0).float().mean() > 0.6
+    assert (rough[small] != 0).float().mean() > 0.6
+    assert float(rough @ fine / (fine @ fine)) == pytest.approx(1, abs=0.15)
 
 
 def test_a_model_without_separate_heads_is_refused_in_one_line():

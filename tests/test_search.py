@@ -22,7 +22,7 @@ from smdl.compression.size import Size
 from smdl.compression.sweep import critical_rows, curve_rows, sweep
 from smdl.models import block_losses
 
-TUNED = Tuned("m", low=0.01, high=1.0)
+TUNED = Tuned("m", low=0.01, high=1.0, least=1e-4, most=2.0)
 BITS = Axis("n_q", "bits", logarithmic=True, finer=+1, whole=True)
 
 
@@ -83,6 +83,15 @@ def test_on_any_curve_the_search_ends_at_a_crossing_of_the_curve(values, epsilon
         assert min(values[below : below + 2]) <= epsilon <= max(values[below : below + 2]) + 1e-12
 
 
+def test_where_the_finest_level_is_above_the_tolerance_the_search_finds_the_next_rise_that_it_knows_of():
+    values = [0.6, 0.5, 0.55, 0.25, 0.2, 0.2, 0.25, 0.4, 0.8, 1.6]
+    found = search(KnownLoss(values), Known(), range(len(values)), [0], [0.1, 0.3], error_rate=0.01)
+    whole = curve(KnownLoss(values), Known(), range(len(values)), [0])
+    assert crossing(found, 0.3) == crossing(whole, 0.3)
+    assert crossing(found, 0.3).level == pytest.approx(6 + 1 / 3)
+    assert crossing(found, 0.3).status == "not monotone"
+
+
 @pytest.mark.parametrize("slope", [0.05, 0.3, 1.0])
 def test_on_a_smooth_curve_few_evaluations_are_enough(slope):
     values = np.exp(slope * (np.arange(60) - 33.3))
@@ -92,16 +101,17 @@ def test_on_a_smooth_curve_few_evaluations_are_enough(slope):
 
 
 class JaggedLoss:
-    """Delta loss of a tuned value alone: a parabola in octaves around 0.3, with teeth."""
+    """Delta loss of a tuned value alone: a parabola in octaves around ``lowest``, with teeth."""
 
     weights = None
 
-    def __init__(self):
+    def __init__(self, lowest=0.3):
+        self.lowest = lowest
         self.evaluations = 0
 
     def __call__(self, tuned, decision=None):
         self.evaluations += 1
-        octaves = np.log2(tuned / 0.3)
+        octaves = np.log2(tuned / self.lowest)
         return DeltaLoss(np.full(4, 0.1 * octaves**2 + 0.02 * np.sin(40 * octaves)), 0.0, True)
 
 
@@ -122,8 +132,46 @@ def test_a_walk_ends_where_the_scan_of_the_whole_lattice_does(start):
     near = point(walked, KnownTuned(), 0, 0, start)
     assert (near.tuned, near.delta.value) == (whole.tuned, whole.delta.value)
     assert whole.minimal and near.minimal
-    assert whole.delta.value < min(JaggedLoss()(tuned).value for tuned in TUNED.lattice)
+    assert not whole.at_edge
+    assert whole.delta.value < min(JaggedLoss()(TUNED.at(place)).value for place in TUNED.inner)
     assert near.evaluations == walked.evaluations < scanned.evaluations
+
+
+@pytest.mark.parametrize("lowest", [0.003, 0.0005, 1.4])
+@pytest.mark.parametrize("start", [None, 0.02, 0.9])
+def test_a_value_beyond_the_lattice_is_found_by_widening_it(lowest, start):
+    found = point(JaggedLoss(lowest), KnownTuned(), 0, 0, start)
+    assert not found.at_edge
+    assert abs(np.log2(found.tuned / lowest)) < 0.5
+    assert not TUNED.low <= found.tuned <= TUNED.high
+
+
+@pytest.mark.parametrize(("lowest", "edge"), [(1e-6, TUNED.outer[-1]), (1e3, TUNED.outer[0])])
+def test_a_value_beyond_the_widened_lattice_is_told(lowest, edge):
+    found = point(JaggedLoss(lowest), KnownTuned(), 0, 0)
+    assert found.at_edge
+    assert found.tuned == TUNED.at(edge)
+
+
+def test_a_value_inside_the_lattice_does_not_depend_on_what_lies_outside():
+    """As long as the least value inside is no end, nothing beyond is looked at."""
+
+    class Pitfalls(JaggedLoss):
+        def __call__(self, tuned, decision=None):
+            assert TUNED.at(TUNED.inner[-1]) <= tuned <= TUNED.high
+            return super().__call__(tuned, decision)
+
+    for lowest in (0.013, 0.1, 0.95):
+        for start in (None, 0.02, 0.9):
+            assert not point(Pitfalls(lowest), KnownTuned(), 0, 0, start).at_edge
+
+
+def test_widening_ends_where_the_level_is_known_to_be_below():
+    loss = JaggedLoss(1e-3)
+    found = point(loss, KnownTuned(), 0, 0, 0.02, Decision(0.9, 0.01))
+    assert found.delta.value <= 0.9
+    assert 0.005 < found.tuned < TUNED.low
+    assert not found.minimal
 
 
 def test_a_decision_ends_a_walk_at_the_first_value_below():
@@ -270,11 +318,18 @@ def test_seeds_are_averaged_and_their_spread_counts():
             for seed, shift in ((0, 0.0), (1, 0.1))
             for x in range(10)
         ]
-    ).assign(unit="levels", bits_per_parameter=8.0, evaluations=1)
+    ).assign(unit="levels", bits_per_parameter=8.0, evaluations=1, tuned_at_edge=False)
     (found,) = critical_rows(rows, [0.45]).to_dict("records")
     assert found["level"] == pytest.approx((4.5 + 3.5) / 2)
     assert found["level_se"] == pytest.approx(np.sqrt(0.1**2 + 0.5 / 2))
     assert (found["seeds"], found["status"], found["evaluations"]) == (2, "ok", 20)
+
+
+def test_a_crossing_beside_a_tuned_value_at_its_edge_says_so():
+    rows = pd.DataFrame({"seed": 0, "coordinate": range(10), "delta_loss": np.arange(10) / 10, "delta_loss_se": 0.01})
+    rows = rows.assign(unit="levels", bits_per_parameter=8.0, evaluations=1, tuned_at_edge=rows["coordinate"] == 5)
+    statuses = critical_rows(rows, [0.35, 0.45, 0.55, 0.65]).set_index("epsilon")["status"]
+    assert statuses.to_dict() == {0.35: "ok", 0.45: "tuned at edge", 0.55: "tuned at edge", 0.65: "ok"}
 
 
 @given(st.integers(2, 50), st.integers(60, 5000), st.floats(1.05, 2))

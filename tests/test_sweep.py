@@ -1,15 +1,24 @@
 """The settings sweep: bound, plateau, recommendation, and what the LLC adds."""
 
+import shutil
+
 import numpy as np
 import pandas as pd
 import pytest
 import torch
 import yaml
 
+from smdl.cluster.resources import GPU_RATE
+from smdl.corpus import load_split, read_splits
 from smdl.figures.sweep import draw
 from smdl.llc.estimate import Gates
-from smdl.llc.sampler import SamplerSettings
+from smdl.llc.sampler import Memory, SamplerSettings
 from smdl.llc.sweep import Sweep, added_r2, block, grid, summarise
+from smdl.models import BlockLoss, load
+from smdl.plan import jobs_of
+from smdl.tables import read_provenance, read_table
+from smdl.tables.study import losses_of_split
+from workflow import small_config, snakemake
 
 GATES = Gates(max_excess=50, max_r_hat=1.5, max_drift=6, max_relative_se=0.3)
 
@@ -38,6 +47,63 @@ def test_every_setting_has_a_row_and_faults_name_themselves():
     assert by[1e-3, 1e5]["status"] == "diverged"
     again = sweep.row({"lr": 1e-3, "gamma": 1.0, "n_beta": 100.0}, GATES)
     assert again["llc"] == by[1e-3, 100.0]["llc"]
+
+
+def test_the_walker_keeps_its_vectors_as_the_memory_settings_say():
+    settings = SamplerSettings(1.0, 1.0, 1.0, 0.99, 1.0, 4, 100, 100, 2)
+    sweep = Sweep(Bowl(), np.zeros(16), settings, chains=3, seed=0, memory=Memory("bfloat16", "bfloat16"))
+    assert sweep.walker.anchor.dtype == sweep.walker.second_moment.dtype == torch.bfloat16
+
+
+def test_a_sweep_on_a_cluster_asks_for_a_gpu_and_for_time_by_its_grid(tmp_path):
+    config = small_config()
+    hub = {"source": "hub", "repo": "owner/name", "revision": "step{step}", "steps": [10, 20], "context": 2048}
+    config["models"] = {
+        "small": {**hub, "parameters": 160_000_000, "llc": {"lr": 1e-4}},
+        "large": {**hub, "parameters": 1_400_000_000, "llc": {"lr": 1e-4}},
+    }
+    config["llc"].update(draws=100, batch_size=32)
+    config["corpus"].update(context=1024)
+    config["corpus"]["blocks"]["sampling"] = 128
+    asked = {}
+    for grid_ in ({"lr": [1e-4], "n_beta": [30], "gamma": [300]}, {"lr": [1e-5, 1e-4], "n_beta": [30], "gamma": [300]}):
+        config["sweep"] = {"grid": grid_}
+        dry = snakemake(tmp_path, config, "--dry-run", "sweep")
+        asked[len(grid_["lr"])] = [job for job in jobs_of(dry.stdout) if job.rule == "sweep_chains"]
+        assert len(asked[len(grid_["lr"])]) == 4, dry.stderr
+    assert all(job.gpu == 1 for own in asked.values() for job in own)
+    hours = {(job.model, count): job.gpu_hours for count, own in asked.items() for job in own}
+    # four chains and their controls of 102 steps of 32 blocks of 1024 tokens, six operations a weight and token
+    expected = 2 * 4 * 102 * 32 * 1024 * 6 * 1.4e9 / GPU_RATE / 3600
+    assert hours["large", 1] == pytest.approx(expected, abs=1 / 60)
+    assert hours["large", 2] == pytest.approx(2 * expected, abs=1 / 60)
+    assert hours["small", 1] < hours["large", 1]
+
+
+def test_a_sweep_computes_as_the_chains_do(small_study, tmp_path):
+    """Its rows are those of the library with the autocast and the memory settings of the config."""
+    shutil.copytree(small_study, tmp_path, dirs_exist_ok=True, symlinks=True)
+    config = small_config()
+    config["llc"]["memory"] = {"autocast": True, "second_moment": "bfloat16"}
+    config["sweep"] = {"chains": 2, "grid": {"lr": [1e-4], "n_beta": [30], "gamma": [300]}}
+    run = snakemake(tmp_path, config, "--", "results/small/sweep/tiny/step20.parquet", warm=True)
+    assert run.returncode == 0, run.stderr
+    results = tmp_path / "results/small"
+    made = read_provenance(results / "sweep/tiny/step20.parquet")["settings"]
+    assert made["memory"] == {**made["memory"], **config["llc"]["memory"]}
+    blocks = load_split(results / "corpus/blocks.npy", read_splits(results / "corpus/splits.parquet"), "sampling")
+    (row,) = read_table(results / "sweep/tiny/step20.parquet").to_dict("records")
+    losses = read_table(results / "reference/tiny/step20/losses.parquet")
+    direct = Sweep(
+        BlockLoss(load(results / "trained/tiny/step20"), blocks, autocast=True),
+        losses_of_split(losses, "sampling"),
+        SamplerSettings(**made["sampler"]),
+        2,
+        config["seed"],
+        Memory(second_moment="bfloat16"),
+    ).row({"lr": 1e-4, "gamma": 300, "n_beta": 30}, Gates(**made["gates"]))
+    assert row["llc"] == pytest.approx(direct["llc"], rel=1e-6)
+    assert row["control"] == pytest.approx(direct["control"], rel=1e-6)
 
 
 def table() -> pd.DataFrame:

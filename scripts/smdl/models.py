@@ -54,10 +54,11 @@ def sequence_losses(model: nn.Module, tokens: Tensor) -> Tensor:
 
 
 @torch.no_grad()
-def block_losses(model: nn.Module, blocks: np.ndarray, batch_size: int) -> np.ndarray:
+def block_losses(model: nn.Module, blocks: np.ndarray, batch_size: int, autocast: bool = False) -> np.ndarray:
     """Losses (nats) of all ``blocks``, shape (blocks, context), in batches; shape (blocks,), float64."""
+    loss = BlockLoss(model, blocks, autocast)
     parts = [
-        sequence_losses(model, as_tokens(blocks[start : start + batch_size], model)).double().cpu().numpy()
+        loss(np.arange(start, min(start + batch_size, len(blocks)))).double().cpu().numpy()
         for start in range(0, len(blocks), batch_size)
     ]
     return np.concatenate(parts)

@@ -99,7 +99,7 @@ def _device_gb(name: str, config: dict[str, Any]) -> float:
     vocabulary = 256 if config["corpus"]["tokenizer"] == "bytes" else PYTHIA_VOCABULARY
     weights, batch = parameters(model, vocabulary), config["compression"]["batch_size"]
     chain = device_gb(weights, model["dtype"], CHAIN_COPIES, at_once * context, vocabulary, gradient=True)
-    return max(chain, device_gb(weights, model["dtype"], FORWARD_COPIES, batch * context, vocabulary, gradient=False))
+    return max(chain, device_gb(weights, "float32", FORWARD_COPIES, batch * context, vocabulary, gradient=False))
 
 
 def _stored_gb(name: str, config: dict[str, Any], results: Path) -> float:

@@ -1,28 +1,34 @@
 """The table of rulers: every measure of complexity against every notion of compressibility.
 
 A measure is a number a checkpoint (LLC, coding length, proxy, loss, ...), a compressibility is a critical level. Each
-pair is ranked within every model over its training, and across all models. The checkpoints of one training are not
-independent, so the bootstrap's intervals, which resample checkpoints, are too narrow rather than too wide.
+pair is ranked within every model over its training, and across all models. The checkpoints of one training run follow
+one another and are no sample of anything, so that within a model there is no interval and no p value. Across models
+the models are the sample: intervals resample whole models, p values permute them.
 """
 
 import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 import pandas as pd
 from scipy import stats
 
+from smdl.permutation import orders, p_values
+
 CHECKPOINT = ["model", "step"]
 COMPRESSIBILITY = ["scheme", "variant", "epsilon"]
 ALL_MODELS = "all models"
 FEWEST = 4
+FEWEST_MODELS = 5
+"""From fewer models no interval and no p value is taken: of four, the least p value is 1/12."""
 LEVEL = 0.95
 
 
 @dataclass(frozen=True)
 class Bootstrap:
-    """How many resamples of the checkpoints make an interval, and their seed."""
+    """How many resamples of the models make an interval, and their seed."""
 
     resamples: int
     seed: int
@@ -34,18 +40,25 @@ def rulers(measures: pd.DataFrame, critical: pd.DataFrame, bootstrap: Bootstrap)
     ``measures`` is long: model, step, measure, value; the measure named ``loss`` is the one that partial correlations
     hold fixed. ``critical`` has model, step, scheme, variant, epsilon and level; checkpoints without a finite value or
     level are left out of the pair. Correlations are NaN below ``FEWEST`` checkpoints, and where either side does not
-    vary. ``p_corrected`` holds for all pairs of the table together (Benjamini and Yekutieli 2001, any dependence).
+    vary; intervals and p values below ``FEWEST_MODELS`` models. ``p_corrected`` holds for all pairs of the table
+    together (Benjamini and Yekutieli 2001, any dependence). Without critical levels there are no rows.
     """
     names = list(measures["measure"].unique())
     wide = measures.pivot(index=CHECKPOINT, columns="measure", values="value")[names]
     levels = critical.pivot(index=CHECKPOINT, columns=COMPRESSIBILITY, values="level").reindex(wide.index)
-    scopes = {scope: _Scope(wide.loc[models], bootstrap) for scope, models in _scopes(list(critical["model"].unique()))}
+    of_model = wide.index.get_level_values("model")
+    scopes = {
+        scope: _Scope(wide[of_model.isin(models)], bootstrap)
+        for scope, models in _scopes(list(critical["model"].unique()))
+    }
     rows = []
     for key in critical[COMPRESSIBILITY].drop_duplicates().itertuples(index=False, name=None):
         for scope, own in scopes.items():
             compared = own.against(levels.loc[own.checkpoints, key].to_numpy(float))
             told = {**dict(zip(COMPRESSIBILITY, key, strict=True)), "compressibility": f"{key[0]}/{key[1]}"}
             rows.append(compared.assign(scope=scope, **told))
+    if not rows:
+        return pd.DataFrame()
     table = pd.concat(rows, ignore_index=True)
     return table.assign(p_corrected=corrected(table["p"].to_numpy()))
 
@@ -74,7 +87,8 @@ def _partial(xy: np.ndarray, xz: np.ndarray, yz: np.ndarray) -> np.ndarray:
 
 def spearman(x: np.ndarray, y: np.ndarray) -> np.ndarray:
     """Spearman's rank correlation along the last axis; NaN where either side does not vary."""
-    return _product(_standard(stats.rankdata(x, axis=-1)), _standard(stats.rankdata(y, axis=-1)))
+    ranks = (stats.rankdata(side, axis=-1) for side in (x, y))
+    return _product(*(_standard(side, np.ones(np.shape(x)[-1])) for side in ranks))
 
 
 def _scopes(models: list[str]) -> Iterator[tuple[str, list[str]]]:
@@ -118,9 +132,10 @@ class _Scope:
 
 
 class _Draws:
-    """Measures of n checkpoints, (n, m), as they are and resampled within each model: the draw 0 is the sample itself.
+    """Measures of n checkpoints, (n, m), as they are and with the models resampled: draw 0 is the sample itself.
 
-    ``loss`` is (n,) or None; ``held`` says for which of the measures it is held fixed.
+    A draw is a weight a checkpoint, how often its model was drawn; where there are too few models the sample stands
+    alone. ``loss`` is (n,) or None; ``held`` says for which of the measures it is held fixed.
     """
 
     def __init__(
@@ -131,31 +146,50 @@ class _Draws:
         models: np.ndarray,
         bootstrap: Bootstrap,
     ):
-        rng = np.random.default_rng(bootstrap.seed)
-        places = [np.flatnonzero(models == model) for model in dict.fromkeys(models)]
-        resampled = [own[rng.integers(len(own), size=(bootstrap.resamples, len(own)))] for own in places]
-        self.indices = np.concatenate([np.concatenate(places)[None], np.concatenate(resampled, axis=1)])
+        names, self.model = np.unique(models, return_inverse=True)
+        self.models = len(names)
+        self.enough = self.models >= FEWEST_MODELS
+        self.weights = np.ones((1, len(models)))
+        if self.enough:
+            chosen = np.random.default_rng(bootstrap.seed).multinomial(
+                self.models, np.full(self.models, 1 / self.models), size=bootstrap.resamples
+            )
+            self.weights = np.concatenate([self.weights, chosen[:, self.model]])
         self.held = held
-        drawn = np.moveaxis(values[self.indices], -1, 0)
-        self.values, self.ranks = _standard(drawn), _standard(stats.rankdata(drawn, axis=-1))
-        self.loss_ranks = None if loss is None else _standard(stats.rankdata(loss[self.indices], axis=-1))
+        self.means = self._means(values)
+        self.values = np.stack([_standard(column, self.weights) for column in values.T])
+        self.ranks = np.stack([self._ranked(column) for column in values.T])
+        self.loss_ranks = None if loss is None else self._ranked(loss)
 
     def compare(self, levels: np.ndarray) -> dict[str, np.ndarray]:
         """The ``FIGURES`` of every measure, each (m,)."""
-        drawn = levels[self.indices]
-        level_ranks = _standard(stats.rankdata(drawn, axis=-1))
+        level_ranks = self._ranked(levels)
         xy = _product(self.ranks, level_ranks)
-        figures = {"spearman": xy, "r2": _product(self.values, _standard(drawn)) ** 2}
+        figures = {"spearman": xy, "r2": _product(self.values, _standard(levels, self.weights)) ** 2}
         if self.loss_ranks is not None:
             partial = _partial(xy, _product(self.ranks, self.loss_ranks), _product(level_ranks, self.loss_ranks))
             figures["partial_given_loss"] = np.where(self.held[:, None], partial, np.nan)
-        found = {"p": _p_value(xy[:, 0], len(levels))}
-        for name, draws in figures.items():
-            low, high = _interval(draws[:, 1:])
+        found = {name: draws[:, 0] for name, draws in figures.items()}
+        if self.enough:
             vary = np.isfinite(xy[:, 0])
-            found |= {name: draws[:, 0], f"{name}_low": np.where(vary, low, np.nan)}
-            found[f"{name}_high"] = np.where(vary, high, np.nan)
+            for name, draws in figures.items():
+                low, high = _interval(draws[:, 1:])
+                found |= {f"{name}_low": np.where(vary, low, np.nan), f"{name}_high": np.where(vary, high, np.nan)}
+            ranks = (stats.rankdata(means, axis=0) for means in (self.means, self._means(levels)))
+            found["p"] = p_values(*ranks, _orders(self.models))
         return found
+
+    def _ranked(self, values: np.ndarray) -> np.ndarray:
+        """Ranks among the checkpoints of each draw, standardised; shape (draws, n)."""
+        less, equal = (np.asarray(test, float) for test in (values < values[:, None], values == values[:, None]))
+        return _standard(self.weights @ less.T + (self.weights @ equal.T + 1) / 2, self.weights)
+
+    def _means(self, values: np.ndarray) -> np.ndarray:
+        """Mean over the checkpoints of each model; shape (models, ...)."""
+        return np.stack([values[self.model == model].mean(0) for model in range(self.models)])
+
+
+_orders = lru_cache(maxsize=1)(orders)
 
 
 FIGURES = (
@@ -164,9 +198,10 @@ FIGURES = (
 )
 
 
-def _standard(values: np.ndarray) -> np.ndarray:
-    """Mean 0 and length 1 along the last axis; NaN where nothing varies."""
-    values = values - values.mean(-1, keepdims=True)
+def _standard(values: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """Mean 0 and length 1 along the last axis, points counted by their weights; NaN where nothing varies."""
+    values = values - (weights * values).sum(-1, keepdims=True) / weights.sum(-1, keepdims=True)
+    values = np.sqrt(weights) * values
     with np.errstate(divide="ignore", invalid="ignore"):
         return values / np.sqrt((values**2).sum(-1, keepdims=True))
 
@@ -175,16 +210,13 @@ def _product(x: np.ndarray, y: np.ndarray) -> np.ndarray:
     return (x * y).sum(-1)
 
 
-def _p_value(spearman: np.ndarray, n: int) -> np.ndarray:
-    """Two-sided, by the t approximation; a perfect rank correlation has p 0."""
-    with np.errstate(divide="ignore"):
-        t = spearman * np.sqrt((n - 2) / np.maximum((1 + spearman) * (1 - spearman), 0))
-    return 2 * stats.t.sf(np.abs(t), n - 2)
-
-
 def _interval(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The middle 95 % of the resamples (last axis); those in which one side does not vary are passed over."""
+    """The middle 95 % of the resamples (last axis); NaN where it has no width, which is no interval.
+
+    Resamples in which one side does not vary are passed over.
+    """
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", RuntimeWarning)
         low, high = np.nanquantile(values, [(1 - LEVEL) / 2, (1 + LEVEL) / 2], axis=-1)
-    return low, high
+    wide = high - low > 1e-9
+    return np.where(wide, low, np.nan), np.where(wide, high, np.nan)

@@ -2,6 +2,10 @@
 
 import pandas as pd
 
+ONE_RUN = (
+    "The checkpoints of one training run are no independent sample: no interval and no p value can be had from them."
+)
+
 
 def summary(checkpoints: pd.DataFrame, llc: pd.DataFrame, regressions: pd.DataFrame) -> str:
     """The headline fits, what the LLC adds to its rivals, and what was left out."""
@@ -12,6 +16,8 @@ def summary(checkpoints: pd.DataFrame, llc: pd.DataFrame, regressions: pd.DataFr
     for (scheme, variant, epsilon), rows in _headlines(regressions).groupby(["scheme", "variant", "epsilon"]):
         lines += ["", f"Critical level of {scheme} ({variant}) at {epsilon:g} nats against the LLC:"]
         lines += [_line(row, width=rows["model"].str.len().max()) for _, row in rows.iterrows()]
+    if len(lines) > 1:
+        lines += ["", ONE_RUN]
     return "\n".join(lines)
 
 
@@ -25,7 +31,7 @@ def _line(row: pd.Series, width: int) -> str:
     left_out = f", {row['excluded']} left out" if row["excluded"] else ""
     return (
         f"  {row['model']:{width}}  steps {row['first']}-{row['last']} (n = {row['n']}{left_out}):"
-        f"  slope {row['slope']:.4f} [{row['slope_low']:.4f}, {row['slope_high']:.4f}],"
-        f"  R2 {row['r2']:.3f}  (control alone {row['control_r2']:.3f}, loss alone {row['loss_r2']:.3f}),"
+        f"  slope {row['slope']:.4f},"
+        f"  R2 {row['r2']:.3f}  (control alone {row['control_r2']:.3f}, sampling loss alone {row['loss_r2']:.3f}),"
         f"  Spearman {row['spearman']:.3f}"
     )

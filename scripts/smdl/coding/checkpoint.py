@@ -1,45 +1,59 @@
-"""The coding lengths of one checkpoint: at a stated precision, and along its quantization curve as two-part totals."""
+"""The coding lengths of one checkpoint: at a stated precision, and along its quantization curve as two-part totals.
 
-from dataclasses import dataclass
+Tensors are the views of smdl.compression.weights, which the schemes see too: query, key and value apart, tied weights
+once.
+"""
+
+from collections.abc import Iterable
 
 import numpy as np
 import pandas as pd
 
 from smdl.coding.lengths import Coder, coding_lengths
+from smdl.coding.quantized import Quantized, quantize
 from smdl.coding.two_part import critical_precision, data_bits, least_total
+from smdl.compression.grid import codes
+from smdl.compression.quantize import Quantize
+from smdl.compression.weights import Weights, WeightView
 
 
-@dataclass(frozen=True)
-class Grid:
-    """What the curve's quantization did: which tensors, and one bound for all (``global``) or one each (``tensor``)."""
-
-    scope: str
-    parameters: str
-
-
-def stated_lengths(weights: dict[str, np.ndarray], levels: list[int], coder: Coder) -> pd.DataFrame:
+def stated_lengths(weights: Weights, levels: list[int], coder: Coder) -> pd.DataFrame:
     """Rows (levels, code, lengths) of all weights, each tensor on a grid up to its largest weight."""
-    return pd.DataFrame({"levels": n_q, **row} for n_q in levels for row in coding_lengths(weights, n_q, coder))
+    arrays = _arrays(weights, weights.views)
+    return pd.DataFrame(
+        {"levels": n_q, **row}
+        for n_q in levels
+        for row in coding_lengths(arrays, {name: quantize(array, n_q) for name, array in arrays.items()}, coder)
+    )
 
 
-def curve_lengths(weights: dict[str, np.ndarray], curve: pd.DataFrame, grid: Grid, coder: Coder) -> pd.DataFrame:
+def curve_lengths(weights: Weights, curve: pd.DataFrame, scheme: Quantize, coder: Coder) -> pd.DataFrame:
     """Rows (levels, delta_loss, code, lengths) at every precision of ``curve``: columns level, delta_loss and tuned.
 
-    The weights are coded as they were quantized for the loss: ``tuned`` is the clip, and what was not quantized is
-    sent as it is.
+    What is coded is what ``scheme`` put into the model when the loss was taken, at the tuned value of each row; weights
+    that it does not touch are sent as they are.
     """
-    quantized = {name: w for name, w in weights.items() if grid.parameters == "all" or w.ndim == 2}
-    dense = sum(w.size for w in weights.values()) - sum(w.size for w in quantized.values())
-    largest = {name: float(np.abs(w).max()) for name, w in quantized.items()}
-    if grid.scope == "global":
-        largest = dict.fromkeys(largest, max(largest.values()))
+    views = weights.select(scheme.parameters)
+    arrays = _arrays(weights, views)
+    dense = weights.elements - sum(view.elements for view in views)
     rows = []
     for point in curve.sort_values("level").itertuples():
-        clip = 1.0 if pd.isna(point.tuned) else point.tuned
-        bounds = {name: clip * m for name, m in largest.items()}
-        for row in coding_lengths(quantized, int(point.level), coder, bounds, dense):
+        grids = quantized(weights, scheme, int(point.level), None if pd.isna(point.tuned) else point.tuned)
+        for row in coding_lengths(arrays, grids, coder, dense):
             rows.append({"levels": int(point.level), "delta_loss": point.delta_loss, **row})
     return pd.DataFrame(rows)
+
+
+def quantized(weights: Weights, scheme: Quantize, levels: int, tuned: float | None) -> dict[str, Quantized]:
+    """The codes that ``scheme`` gives to every view that it quantizes, by the view's name."""
+    return {
+        view.name: Quantized(codes(weights[view], levels, m).flatten().int().cpu().numpy(), levels, m)
+        for view, m in scheme.bounds(weights, tuned).items()
+    }
+
+
+def _arrays(weights: Weights, views: Iterable[WeightView]) -> dict[str, np.ndarray]:
+    return {view.name: weights[view].float().cpu().numpy() for view in views}
 
 
 def two_part_totals(lengths: pd.DataFrame, loss: float, tokens: float, epsilons: list[float]) -> pd.DataFrame:

@@ -7,7 +7,7 @@ import numpy as np
 
 from smdl.coding.entropy import arithmetic_decode, arithmetic_encode, entropy_bits, huffman_decode, huffman_encode
 from smdl.coding.priors import PARAMETER_BITS, gaussian, laplacian, mixture
-from smdl.coding.quantized import Quantized, quantize
+from smdl.coding.quantized import Quantized
 from smdl.coding.structured import dictionary_and_assignments, distinct_blocks, mask_bits
 
 DENSE_BITS = 32
@@ -28,22 +28,16 @@ class Coder:
 
 
 def coding_lengths(
-    weights: dict[str, np.ndarray],
-    levels: int,
-    coder: Coder,
-    bounds: dict[str, float] | None = None,
-    dense: int = 0,
+    weights: dict[str, np.ndarray], grids: dict[str, Quantized], coder: Coder, dense: int = 0
 ) -> list[dict[str, float | str]]:
-    """The length of ``weights`` under every code, at a precision of ``levels`` values a tensor; a row a code.
+    """The length of ``weights`` under every code, at the precision of their ``grids``; a row a code.
 
-    Each tensor has its own grid, up to its largest weight or to its entry in ``bounds``, its own prior and its own
-    tables, all paid for, and 32 bits for the grid; ``dense`` further weights are sent as they are. ``ratio`` is against
-    dense float32; ``efficiency`` is the entropy of the codes, tensor by tensor, over the length of what is coded. It
-    may pass 1 for ``mask_and_survivors`` and ``motifs``, which look beyond single weights: the second cuts the
-    quantized weights into blocks and sends each distinct block once. Huffman and arithmetic lengths are those of real
-    bytes, which are decoded and compared.
+    Each tensor has its own grid, its own prior and its own tables, all paid for, 32 bits for the grid among them;
+    ``dense`` further weights are sent as they are. ``ratio`` is against dense float32; ``efficiency`` is the entropy of
+    the codes, tensor by tensor, over the length of what is coded. It may pass 1 for ``mask_and_survivors`` and
+    ``motifs``, which look beyond single weights: the second cuts the quantized weights into blocks and sends each
+    distinct block once. Huffman and arithmetic lengths are those of real bytes, which are decoded and compared.
     """
-    grids = {name: quantize(w, levels, (bounds or {}).get(name)) for name, w in weights.items()}
     parameters = dense + sum(grid.codes.size for grid in grids.values())
     entropy = sum(entropy_bits(grid.counts) for grid in grids.values())
     totals = {

@@ -10,7 +10,10 @@ from smdl.errors import StudyError
 
 @dataclass(frozen=True)
 class Quantized:
-    """Codes 0..levels-1 of a group of weights that share one grid from ``-bound`` to ``bound``; codes are (N,)."""
+    """Codes 0..levels-1 of a group of weights that share one grid from ``-bound`` to ``bound``; codes are (N,).
+
+    Where the bound is 0 all weights are zeros, and so are their codes.
+    """
 
     codes: np.ndarray
     levels: int
@@ -18,8 +21,8 @@ class Quantized:
 
     @property
     def step(self) -> float:
-        """Distance between neighbouring values."""
-        return 2 * self.bound / (self.levels - 1)
+        """Distance between neighbouring values; 1 where the bound is 0, as any will do."""
+        return 2 * self.bound / (self.levels - 1) or 1.0
 
     @property
     def values(self) -> np.ndarray:
@@ -44,8 +47,7 @@ def quantize(weights: np.ndarray, levels: int, bound: float | None = None) -> Qu
     flat = np.asarray(weights, dtype=np.float64).ravel()
     if not np.isfinite(flat).all():
         raise StudyError("weights to be coded hold values that are not finite")
-    largest = float(np.abs(flat).max(initial=0.0)) if bound is None else bound
-    # all-zero groups (fresh biases) get a grid of unit size: any grid will do
-    reach = largest if largest > 0 else 1.0
-    codes = np.rint((np.clip(flat, -reach, reach) + reach) * ((levels - 1) / (2 * reach)))
+    reach = float(np.abs(flat).max(initial=0.0)) if bound is None else bound
+    scale = (levels - 1) / (2 * reach) if reach > 0 else 0.0
+    codes = np.rint((np.clip(flat, -reach, reach) + reach) * scale)
     return Quantized(codes.astype(np.int32), levels, reach)

@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from smdl.compression.loss import CompressionLoss, Decision, DeltaLoss
-from smdl.compression.scheme import Scheme
+from smdl.compression.scheme import Scheme, Tuned
 
 REACH = 2
 """How many values of the tuned parameter's lattice must be higher on either side of a minimum that is walked to."""
@@ -17,7 +17,8 @@ PARTS = 4
 class CurvePoint:
     """Delta loss at a level and the tuned value that it is for; ``evaluations`` were made to get it.
 
-    ``minimal`` says whether that value is the best one, or only good enough to put the level on a side of a tolerance.
+    ``minimal`` says whether that value is the best one, or only good enough to put the level on a side of a tolerance;
+    ``at_edge`` whether it is the outermost that was considered, so that a better one may lie beyond.
     """
 
     level: float
@@ -26,6 +27,7 @@ class CurvePoint:
     tuned: float | None
     evaluations: int
     minimal: bool = True
+    at_edge: bool = False
 
 
 def curve(loss: CompressionLoss, scheme: Scheme, levels: Sequence[float], seeds: Sequence[int]) -> list[CurvePoint]:
@@ -46,9 +48,10 @@ def point(
     Delta loss is jagged in that parameter, with many local minima, so that what a line search finds depends on where
     it began. So the minimum is taken over a fixed lattice of values, then over a finer one around the lowest of them:
     where two searches end at the same value of the first, they end at the same number. Without ``start`` the whole
-    lattice is tried; with it the minimum is walked to from there. With a ``decision`` evaluations stop as soon as it is
-    made, the walk at the first value below the tolerance, which the minimum is then below too, and the finer lattice is
-    left out.
+    lattice is tried; with it the minimum is walked to from there. Where the best value is an end of the lattice, the
+    lattice goes on beyond that end for as long as delta loss falls. With a ``decision`` evaluations stop as soon as it
+    is made, the walk at the first value below the tolerance, which the minimum is then below too, and the finer lattice
+    is left out.
     """
     before = loss.evaluations
     tried: dict[float | None, DeltaLoss] = {}
@@ -61,34 +64,60 @@ def point(
     if scheme.tuned is None:
         value(None)
     else:
-        lattice = scheme.tuned.lattice
-        if start is None:
-            lowest = min(range(len(lattice)), key=lambda place: value(lattice[place]))
-        else:
-            lowest = _walk(value, lattice, start, decision.epsilon if decision else -math.inf)
-        if decision is None:
-            _refine(value, lattice, lowest)
+        _minimise(value, scheme.tuned, start, decision)
     best = min(tried, key=lambda tuned: tried[tuned].value)
-    return CurvePoint(level, seed, tried[best], best, loss.evaluations - before, scheme.tuned is None or not decision)
+    minimal, at_edge = scheme.tuned is None or not decision, best is not None and scheme.tuned.at_edge(best)
+    return CurvePoint(level, seed, tried[best], best, loss.evaluations - before, minimal, at_edge)
 
 
-def _walk(value: Callable[[float], float], lattice: Sequence[float], start: float, enough: float) -> int:
-    """Downhill from ``start``: the place in the lattice with none lower within reach, or at most ``enough``."""
-    place = min(range(len(lattice)), key=lambda other: abs(math.log(lattice[other] / start)))
+def _minimise(value: Callable[[float], float], tuned: Tuned, start: float | None, decision: Decision | None) -> None:
+    """Evaluate what ``point`` says of the values of the tuned parameter."""
+    enough = decision.epsilon if decision else -math.inf
+    if start is None:
+        lowest = min(tuned.inner, key=lambda place: value(tuned.at(place)))
+    else:
+        lowest = _walk(value, tuned, start, enough)
+    refined = math.inf if decision else _refine(value, tuned, lowest, tuned.inner)
+    # A row whose value lies inside must not depend on what lies outside.
+    if lowest in (tuned.inner[0], tuned.inner[-1]) and value(tuned.at(lowest)) <= refined:
+        lowest = _outwards(value, tuned, lowest, enough)
+        if not decision:
+            _refine(value, tuned, lowest, tuned.outer)
+
+
+def _walk(value: Callable[[float], float], tuned: Tuned, start: float, enough: float) -> int:
+    """Downhill from ``start``: the inner place of the lattice with none lower within reach, or at most ``enough``."""
+    place = min(tuned.inner, key=lambda other: abs(math.log(tuned.at(other) / start)))
     while True:
-        within = [other for other in range(place - REACH, place + REACH + 1) if 0 <= other < len(lattice)]
+        within = [other for other in range(place - REACH, place + REACH + 1) if other in tuned.inner]
         for other in sorted(within, key=lambda other: abs(other - place)):
-            if value(lattice[other]) <= enough:
+            if value(tuned.at(other)) <= enough:
                 return other
-        lowest = min(within, key=lambda other: value(lattice[other]))
-        if value(lattice[lowest]) == value(lattice[place]):
+        lowest = min(within, key=lambda other: value(tuned.at(other)))
+        if value(tuned.at(lowest)) == value(tuned.at(place)):
             return place
         place = lowest
 
 
-def _refine(value: Callable[[float], float], lattice: Sequence[float], lowest: int) -> None:
-    """Evaluate the values between the lowest of the lattice and its two neighbours."""
-    for neighbour in (lowest - 1, lowest + 1):
-        if 0 <= neighbour < len(lattice):
-            for part in range(1, PARTS):
-                value(lattice[lowest] * (lattice[neighbour] / lattice[lowest]) ** (part / PARTS))
+def _outwards(value: Callable[[float], float], tuned: Tuned, end: int, enough: float) -> int:
+    """Beyond an ``end`` of the inner lattice: the place with none lower within reach, or at most ``enough``."""
+    place, step = end, -1 if end == tuned.inner[0] else 1
+    while value(tuned.at(place)) > enough:
+        within = [other for other in range(place, place + (REACH + 1) * step, step) if other in tuned.outer]
+        lowest = min(within, key=lambda other: value(tuned.at(other)))
+        if lowest == place:
+            break
+        place = lowest
+    return place
+
+
+def _refine(value: Callable[[float], float], tuned: Tuned, lowest: int, places: range) -> float:
+    """The least of the values between the lowest of the lattice and its two neighbours, as far as those are there."""
+    at = tuned.at(lowest)
+    between = [
+        at * (tuned.at(neighbour) / at) ** (part / PARTS)
+        for neighbour in (lowest - 1, lowest + 1)
+        if neighbour in places
+        for part in range(1, PARTS)
+    ]
+    return min(map(value, between), default=math.inf)

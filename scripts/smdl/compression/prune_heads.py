@@ -69,14 +69,21 @@ class PruneHeads:
         random = np.random.default_rng(seed)
         for view, tensor in pruned.items():
             view.put(tensor)
-        optimizer = torch.optim.Adam(model.parameters(), lr=self.retrain_lr)
+        parameters = list(model.parameters())
+        # In bfloat16 a step below half the spacing of a weight's neighbours would be lost, and so every one after it:
+        # what is trained is kept in float32. Of weights in float32 these are the weights themselves.
+        masters = [parameter.detach().float() for parameter in parameters]
+        optimizer = torch.optim.Adam(masters, lr=self.retrain_lr)
         try:
             for _ in range(self.retrain_steps):
                 chosen = np.sort(random.choice(len(blocks), min(self.retrain_batch, len(blocks)), replace=False))
                 with torch.enable_grad():
                     sequence_losses(model, as_tokens(blocks[chosen], model)).mean().backward()
+                for master, parameter in zip(masters, parameters, strict=True):
+                    master.grad, parameter.grad = parameter.grad.float(), None
                 optimizer.step()
-                optimizer.zero_grad()
+                for master, parameter in zip(masters, parameters, strict=True):
+                    parameter.detach().copy_(master)
                 for view, mask in masks.items():
                     view.put(view.current() * mask)
             return {view: view.current() for view in weights.views}

@@ -11,7 +11,7 @@ from typing import Literal
 from smdl.compression.grid import to_grid
 from smdl.compression.scheme import Axis, Compressed, Tuned
 from smdl.compression.size import SCALE_BITS, Size, code_bits
-from smdl.compression.weights import Parameters, Weights
+from smdl.compression.weights import Parameters, Weights, WeightView
 
 
 @dataclass(frozen=True)
@@ -27,17 +27,20 @@ class Quantize:
 
     @property
     def tuned(self) -> Tuned | None:
-        return Tuned("clip", 0.01, 1.0) if self.range == "minimised" else None
+        return Tuned("clip", low=0.01, high=1.0, least=1e-4, most=2.0) if self.range == "minimised" else None
 
     def compress(self, weights: Weights, level: float, seed: int, tuned: float | None) -> Iterator[Compressed]:
+        for index, (view, m) in enumerate(self.bounds(weights, tuned).items()):
+            shared = 1 if self.scope == "tensor" or index == 0 else 0
+            size = Size(view.elements, code_bits(level), shared * SCALE_BITS)
+            yield Compressed(view, to_grid(weights[view], int(level), m), size)
+
+    def bounds(self, weights: Weights, tuned: float | None) -> dict[WeightView, float]:
+        """The m of every view that is quantized, in the order of the model."""
         views = weights.select(self.parameters)
         clip = 1.0 if tuned is None else tuned
         largest = weights.once(
             ("largest", self.parameters), lambda: {view: float(weights[view].abs().max()) for view in views}
         )
         common = max(largest.values())
-        for view in views:
-            m = clip * (common if self.scope == "global" else largest[view])
-            shared = 1 if self.scope == "tensor" or view is views[0] else 0
-            size = Size(view.elements, code_bits(level), shared * SCALE_BITS)
-            yield Compressed(view, to_grid(weights[view], int(level), m), size)
+        return {view: clip * (common if self.scope == "global" else largest[view]) for view in views}

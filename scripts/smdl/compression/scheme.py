@@ -52,16 +52,35 @@ class Compressed:
 
 @dataclass(frozen=True)
 class Tuned:
-    """A positive parameter that is chosen to minimise the loss at every level, from the interval [low, high]."""
+    """A positive parameter that is chosen to minimise the loss at every level.
+
+    It is looked for in [low, high], and where it is best at an end of that, beyond: within [least, most]. Its values
+    are those of a lattice, ``high`` at place 0 and three places to an octave, downwards.
+    """
 
     name: str
     low: float
     high: float
+    least: float
+    most: float
 
     @property
-    def lattice(self) -> list[float]:
-        """The values first tried: ``high`` and downwards from it, three to an octave."""
-        return [self.high * 2 ** (-step / 3) for step in range(1 + int(3 * math.log2(self.high / self.low)))]
+    def inner(self) -> range:
+        """The places of the lattice in [low, high]."""
+        return range(1 + int(3 * math.log2(self.high / self.low)))
+
+    @property
+    def outer(self) -> range:
+        """The places of the lattice in [least, most]."""
+        return range(-int(3 * math.log2(self.most / self.high)), 1 + int(3 * math.log2(self.high / self.least)))
+
+    def at(self, place: int) -> float:
+        """The value at a place of the lattice."""
+        return self.high * 2 ** (-place / 3)
+
+    def at_edge(self, value: float) -> bool:
+        """Whether ``value`` is the first or the last that is considered at all."""
+        return value in (self.at(self.outer[0]), self.at(self.outer[-1]))
 
 
 class Scheme(Protocol):

@@ -81,13 +81,15 @@ class Bracketing:
     def _sides(self, decision: Decision) -> tuple[int, int]:
         """The finest level known to be above the tolerance, and the coarsest below among those finer than it.
 
-        A level whose evaluation was stopped for another tolerance, with this one still open, is completed.
+        Where the finest level of all is above, those above that come before the first one below do not count: sought is
+        a rise. A level whose evaluation was stopped for another tolerance, with this one still open, is completed.
         """
         for index in sorted(self.points):
             if not self.loss.settled(self.points[index].delta, decision):
                 self._complete(index)
         over = {index: known.delta.value > decision.epsilon for index, known in self.points.items()}
-        above = min((index for index in over if over[index]), default=len(self.levels))
+        start = min((index for index in over if not over[index]), default=-1) if over.get(0) else -1
+        above = min((index for index in over if over[index] and index > start), default=len(self.levels))
         return max((index for index in over if index < above), default=-1), above
 
     def _evaluate(self, index: int, decision: Decision) -> None:

@@ -57,6 +57,7 @@ def curve_rows(points: list[CurvePoint], axis: Axis, elements: int) -> pd.DataFr
             "delta_loss_se": point.delta.se,
             "blocks": len(point.delta.differences),
             "tuned": point.tuned,
+            "tuned_at_edge": point.at_edge,
             "bits_per_parameter": point.delta.bits / elements,
             "evaluations": point.evaluations,
         }
@@ -71,7 +72,7 @@ def critical_rows(rows: pd.DataFrame, epsilons: list[float]) -> pd.DataFrame:
         crossings, bits = [], []
         for _, own in rows.groupby("seed", sort=False):
             columns = (own[name].tolist() for name in ("coordinate", "delta_loss", "delta_loss_se"))
-            crossings.append(critical_level(*columns, epsilon))
+            crossings.append(critical_level(*columns, epsilon, own["tuned_at_edge"].tolist()))
             ascending = own.sort_values("coordinate")
             bits.append(np.interp(crossings[-1].level, ascending["coordinate"], ascending["bits_per_parameter"]))
         found.append(

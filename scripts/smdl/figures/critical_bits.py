@@ -22,7 +22,7 @@ def draw(
     windows: dict[str, list[int]],
     admit: list[str],
 ) -> Figure:
-    """One fit a model over its window with a band of the line's 95 % confidence.
+    """One fit a model over its window.
 
     Points outside the window are faint, those whose LLC is not admitted hollow; where the published
     study holds the model, its points are crosses.

@@ -17,8 +17,8 @@ CELL = 0.23
 def draw(rulers: pd.DataFrame, headline: dict[str, Any], **_: Any) -> Figure:
     """A panel a scope, measures down, schemes across, at the headline's tolerance; cells hold 100 times Spearman's rho.
 
-    Bold where the corrected p value is below 5 %; a grey cell has too few checkpoints or nothing that varies. A scope
-    of grey cells alone has no panel, if another has any.
+    Bold where the corrected p value is below 5 %, if there are any; a grey cell has too few checkpoints or nothing that
+    varies. A scope of grey cells alone has no panel, if another has any.
     """
     own = rulers[np.isclose(rulers["epsilon"], headline["epsilon"])]
     told = own.groupby("scope")["spearman"].transform("count") > 0
@@ -35,8 +35,8 @@ def draw(rulers: pd.DataFrame, headline: dict[str, Any], **_: Any) -> Figure:
         bar = figure.colorbar(image, ax=axes, orientation="vertical", shrink=0.5, aspect=25, pad=0.02)
         bar.set_label("Spearman's rank correlation (in the cells: times 100)")
         figure.suptitle(
-            f"Measures of complexity against critical levels, $\\epsilon$ = {headline['epsilon']:g} nats;"
-            " bold: p < 0.05 corrected",
+            f"Measures of complexity against critical levels, $\\epsilon$ = {headline['epsilon']:g} nats"
+            + ("; bold: p < 0.05 corrected" if own["p_corrected"].notna().any() else ""),
             fontsize=9,
         )
     return figure

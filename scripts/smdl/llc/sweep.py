@@ -10,7 +10,7 @@ import pandas as pd
 
 from smdl.errors import StudyError
 from smdl.llc.estimate import OK, Gates, estimate
-from smdl.llc.sampler import Loss, SamplerSettings, Walker
+from smdl.llc.sampler import Loss, Memory, SamplerSettings, Walker
 from smdl.tables.study import CONTROL, POSTERIOR
 
 SETTING = ["lr", "n_beta", "gamma"]
@@ -31,8 +31,16 @@ class Sweep:
     ``baseline`` holds the loss (nats) of every sampling sequence at w*, shape (loss.size,).
     """
 
-    def __init__(self, loss: Loss, baseline: np.ndarray, settings: SamplerSettings, chains: int, seed: int):
-        self.walker = Walker(loss, settings)
+    def __init__(
+        self,
+        loss: Loss,
+        baseline: np.ndarray,
+        settings: SamplerSettings,
+        chains: int,
+        seed: int,
+        memory: Memory | None = None,
+    ):
+        self.walker = Walker(loss, settings, memory=memory)
         self.baseline = baseline
         self.settings = settings
         self.chains = chains

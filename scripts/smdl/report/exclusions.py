@@ -31,5 +31,6 @@ def _crossing(levels: pd.DataFrame) -> pd.Series:
         "all below": "delta loss stays below the tolerance at every level",
         "all above": "delta loss is above the tolerance at every level",
         "not monotone": "delta loss crosses the tolerance more than once, or is above it at the finest level",
+        "tuned at edge": "beside the crossing the tuned value is the outermost considered: the level may be a bound",
     }
     return levels["status"].map(meaning)

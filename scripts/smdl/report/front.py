@@ -94,13 +94,13 @@ def finding(headline: dict[str, Any], tables: Tables) -> Iterable[str]:
         yield _verdict(name, fitted)
     yield "Critical level against LLC, over each model's window and over all its checkpoints:"
     yield _table(
-        ["model", "steps", "points", "left out", "slope [95 % interval]", "R²", "Spearman"],
+        ["model", "steps", "points", "left out", "slope", "R²", "Spearman"],
         [_fit_row(row) for rows in (window, everything) for _, row in rows.iterrows()],
     )
     yield (
         "What the LLC adds to its rivals, over the window: R² of the critical level on the *control* (the same chains"
-        " without the loss: localisation noise alone) and on the plain loss; and the share of what either leaves"
-        " unexplained that the LLC explains:"
+        " without the loss: localisation noise alone) and on the checkpoint's own loss on the sampling blocks; and the"
+        " share of what either leaves unexplained that the LLC explains:"
     )
     yield _table(
         ["model", "R² LLC", "R² control", "R² loss", "added to control", "added to loss"],
@@ -113,27 +113,26 @@ RIVALS = ("r2", "control_r2", "loss_r2", "partial_r2_given_control", "partial_r2
 
 def _verdict(name: str, fitted: pd.DataFrame) -> str:
     count = len(fitted)
-    rising, falling = int((fitted["slope_low"] > 0).sum()), int((fitted["slope_high"] < 0).sum())
+    rising = int((fitted["slope"] > 0).sum())
     better = int((fitted["r2"] > fitted["loss_r2"]).sum())
     beyond = int((fitted["r2"] > fitted["control_r2"]).sum())
     return (
-        f"For {name}, the critical level **rises with the LLC in {rising} of {count} model(s)**, falls with it in"
-        f" {falling}, and shows no slope that differs from zero (95 % interval) in {count - rising - falling}. R² is"
-        f" {_range(fitted['r2'])}. The LLC explains more than the control, which samples no loss at all, in {beyond} of"
-        f" {count}, and more than the plain loss in {better} of {count}: where it does not, the LLC may foretell the"
-        " critical level only as far as both change as training goes on."
+        f"For {name}, the critical level **rises with the LLC in {rising} of {count} model(s)** and falls with it in"
+        f" {count - rising}. R² is {_range(fitted['r2'])}. The LLC explains more than the control, localisation noise"
+        f" without the posterior, in {beyond} of {count}, and more than the loss on the sampling blocks in {better} of"
+        f" {count}: where it does not, the LLC may foretell the critical level only as far as both change as training"
+        " goes on."
     )
 
 
 def _fit_row(row: pd.Series) -> list[str]:
-    slope = f"{_number(row['slope'])} [{_number(row['slope_low'])}, {_number(row['slope_high'])}]"
     steps = f"{row['first']} to {row['last']}" + (" (all)" if row["window"] == "all" else "")
     return [
         row["model"],
         steps,
         str(row["n"]),
         str(row["excluded"]),
-        slope,
+        _number(row["slope"]),
         _number(row["r2"]),
         _number(row["spearman"]),
     ]
@@ -153,8 +152,9 @@ def _uncertainty(config: dict[str, Any], tables: Tables) -> Iterable[str]:
         median = _number(found["level_se"].median())
         yield f"Critical levels: the median standard error is {median}, from paired blocks of text."
     yield (
-        "Checkpoints of one training run are not independent, and both quantities mostly go one way as training goes"
-        " on, so that an R² near 1 is less of a proof than among independent models, and the intervals are too narrow."
+        "Slopes and correlations: the checkpoints of one training run follow one another and are no independent sample,"
+        " so that no interval and no p value can be had from them, and none is given. Both quantities mostly go one way"
+        " as training goes on: an R² near 1 is less of a proof than among independent models."
     )
 
 

@@ -10,11 +10,12 @@ MEASURES = Table(
     (MODEL, STEP, Column("measure", TEXT, "name of the measure"), Column("value", NUMBER, "its value")),
 )
 
-_INTERVAL = "of the 95 % bootstrap interval over checkpoints"
+_INTERVAL = "of the 95 % interval over resampled models; empty within a model, and across fewer than five"
 
 RULERS = Table(
     "rulers",
-    "Every measure of complexity against every notion of compressibility.",
+    "Every measure of complexity against every notion of compressibility. The checkpoints of one training run are no"
+    " independent sample: no interval and no p value can be had within a model.",
     ("measure", "compressibility", "epsilon", "scope"),
     (
         Column("measure", TEXT, "measure of complexity"),
@@ -30,10 +31,18 @@ RULERS = Table(
         Column("r2", NUMBER, "squared Pearson correlation"),
         Column("r2_low", NUMBER, f"lower end {_INTERVAL}"),
         Column("r2_high", NUMBER, f"upper end {_INTERVAL}"),
-        Column("partial_given_loss", NUMBER, "Spearman's correlation with the ranks of the loss held fixed"),
+        Column(
+            "partial_given_loss",
+            NUMBER,
+            "Spearman's correlation with the ranks of the loss on the evaluation blocks held fixed",
+        ),
         Column("partial_given_loss_low", NUMBER, f"lower end {_INTERVAL}"),
         Column("partial_given_loss_high", NUMBER, f"upper end {_INTERVAL}"),
-        Column("p", NUMBER, "two-sided p value of the rank correlation, independent checkpoints supposed"),
+        Column(
+            "p",
+            NUMBER,
+            "two-sided p value of the rank correlation of the models' means, by permuting them; empty as intervals are",
+        ),
         Column("p_corrected", NUMBER, "p corrected for all pairs of the table (Benjamini and Yekutieli)"),
     ),
 )

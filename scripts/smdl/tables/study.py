@@ -153,6 +153,7 @@ CURVES = Table(
         Column("delta_loss_se", NUMBER, "its standard error, paired over blocks", "nats a token"),
         Column("blocks", INTEGER, "evaluation blocks it is a mean of: fewer where their confidence interval sufficed"),
         Column("tuned", NUMBER, "chosen value of the scheme's tuned parameter; empty where there is none"),
+        Column("tuned_at_edge", FLAG, "whether it is the outermost value considered: a better one may lie beyond"),
         Column("bits_per_parameter", NUMBER, "size of the whole model over its parameters", "bits"),
         Column("evaluations", INTEGER, "passes over the evaluation blocks"),
     ),
@@ -168,11 +169,13 @@ CRITICAL = Table(
         SCHEME,
         VARIANT,
         EPSILON,
-        Column("level", NUMBER, "critical level in the scheme's coordinate, mean over seeds; empty without a crossing"),
+        Column(
+            "level", NUMBER, "critical level in the scheme's coordinate, mean over seeds; empty where there is none"
+        ),
         Column("level_se", NUMBER, "its standard error, over blocks and over seeds"),
         Column("seeds", INTEGER, "number of seeds"),
         Column("unit", TEXT, "unit of the level"),
-        Column("status", TEXT, "ok, not monotone, all below, all above"),
+        Column("status", TEXT, "ok, not monotone, tuned at edge, all below, all above"),
         Column("bits_per_parameter", NUMBER, "size of the model at the critical level, over its parameters", "bits"),
         Column("evaluations", INTEGER, "passes over the evaluation blocks"),
     ),
@@ -180,7 +183,8 @@ CRITICAL = Table(
 
 REGRESSIONS = Table(
     "regressions",
-    "Critical level on LLC by least squares, a line a model, over the config's window and over all checkpoints.",
+    "Critical level on LLC by least squares, a line a model, over the config's window and over all checkpoints. The"
+    " checkpoints of one training run are no independent sample: no interval and no p value can be had from them.",
     ("model", "scheme", "variant", "epsilon", "window"),
     (
         MODEL,
@@ -198,18 +202,22 @@ REGRESSIONS = Table(
             "checkpoints of the window left out: no crossing, or an LLC whose status is not admitted",
         ),
         Column("slope", NUMBER, "rise of the critical level a unit of LLC"),
-        Column("slope_low", NUMBER, "lower end of the slope's 95 % confidence interval"),
-        Column("slope_high", NUMBER, "upper end of the slope's 95 % confidence interval"),
+        Column(
+            "slope_low",
+            NUMBER,
+            "lower end of the slope's 95 % interval over training runs; empty where there is one run",
+        ),
+        Column("slope_high", NUMBER, "upper end of that interval"),
         Column("intercept", NUMBER, "critical level at LLC 0"),
         Column("r2", NUMBER, "coefficient of determination on the LLC"),
         Column("spearman", NUMBER, "Spearman's rank correlation of critical level and LLC"),
-        Column("spearman_p", NUMBER, "its two-sided p value"),
+        Column("spearman_p", NUMBER, "its two-sided p value over training runs; empty where there is one run"),
         Column("control_r2", NUMBER, "coefficient of determination on the control alone"),
-        Column("loss_r2", NUMBER, "coefficient of determination on the training loss alone"),
+        Column("loss_r2", NUMBER, "coefficient of determination on the loss of the sampling blocks alone, L_n(w*)"),
         Column(
             "partial_r2_given_control", NUMBER, "share of what the control leaves unexplained that the LLC explains"
         ),
-        Column("partial_r2_given_loss", NUMBER, "share of what the loss leaves unexplained that the LLC explains"),
+        Column("partial_r2_given_loss", NUMBER, "share of what that loss leaves unexplained that the LLC explains"),
     ),
 )
 

@@ -43,7 +43,7 @@ SWEEP_SETTINGS = Table(
         Column(
             "added_r2",
             NUMBER,
-            "share of the critical level's variance left by control and training loss that the LLC explains",
+            "share of the critical level's variance left by control and sampling loss that the LLC explains",
         ),
         Column("plateau", FLAG, "ok at all checkpoints, the neighbours in lr too, with much the same estimates"),
         Column("recommended", FLAG, "the least noisy setting of the plateau"),
