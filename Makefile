@@ -6,6 +6,13 @@ BIN := $(VENV)/bin
 RUN := $(BIN)/python -P
 SNAKEMAKE := $(RUN) scripts/smdl/warm.py $(RUN) -m snakemake --profile profiles/local
 
+# Snakemake wants a cache that it can write; a home that cannot be written, or none, shall stop nobody.
+WRITABLE := test -n "$$XDG_CACHE_HOME$$HOME" && cache="$${XDG_CACHE_HOME:-$$HOME/.cache}" && mkdir -p "$$cache" && test -w "$$cache"
+ifneq ($(shell { $(WRITABLE); } 2>/dev/null && echo yes),yes)
+export XDG_CACHE_HOME := $(CURDIR)/.cache
+export XDG_CONFIG_HOME := $(CURDIR)/.cache
+endif
+
 .PHONY: mini report status calibration hinton theory plan mini-slurm slurm-doctor test check clean
 
 $(VENV)/installed: requirements.lock

@@ -3,6 +3,7 @@
 import json
 import math
 import os
+import shlex
 import sys
 from pathlib import Path
 
@@ -22,6 +23,8 @@ except StudyError as problems:
     # Snakemake's own log may lose what is said just before it ends.
     sys.exit(str(problems))
 
+# Snakemake writes the path of Python into shell commands as it stands: quoted, it may hold spaces.
+sys.executable = shlex.quote(sys.executable)
 guard.install()
 claim.install()
 if os.environ.get(warm.PARENT) == str(os.getppid()):
