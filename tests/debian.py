@@ -1,4 +1,4 @@
-"""Programs that tests need beside Python: Debian's packages are installed where root runs them, else the test is skipped."""
+"""Programs that tests need beside Python: Debian's, installed where root runs them; else the test is skipped."""
 
 import os
 import shutil

@@ -440,6 +440,68 @@ def test_the_exit_code_of_what_runs_below_the_warm_start(command, code):
     assert run.stderr.endswith("the same command goes on from here.\n") == (code > 128)
 
 
+# A clone in an odd place, on a bare machine
+
+
+@pytest.fixture(scope="module")
+def clone(small_study, tmp_path_factory) -> Path:
+    """The workflow, its environment and a finished study, all below a folder with spaces and letters of elsewhere."""
+    folder = tmp_path_factory.mktemp("odd") / "Mein Ordner (größer), $HOME & 实验"
+    shutil.copytree(small_study, folder, ignore=shutil.ignore_patterns(".snakemake/log"))
+    for part in ("rules", "scripts", "profiles", "envs", "docs/captions"):
+        shutil.copytree(ROOT / part, folder / part)
+    for part in ("Snakefile", "Makefile", "requirements.lock"):
+        shutil.copy2(ROOT / part, folder / part)
+    (folder / ".venv").symlink_to(sys.prefix)
+    (folder / "odd.mk").write_text(
+        """include Makefile
+odd:
+\t$(SNAKEMAKE) --configfile config.test.yaml -- report
+\trm results/small/draws/tiny/step10/block0.parquet
+\t$(SNAKEMAKE) --configfile config.test.yaml -- results/small/draws/tiny/step10/block0.parquet
+"""
+    )
+    return folder
+
+
+def bare(folder: Path, **variables: str) -> dict[str, str]:
+    """An environment with the system's programs only, a python that is another's, and ``variables``."""
+    programs(folder / "other", {"python": "exit 97", "python3": "exit 97"})
+    return {"PATH": f"{folder / 'other'}:/usr/bin:/bin", "OMP_NUM_THREADS": "1", **variables}
+
+
+def test_a_clone_in_an_odd_place_runs_in_locale_c_without_a_home_and_with_a_deep_tmpdir(clone):
+    """The report, which runs Snakemake itself, and a chain, which compiles its update; both below the warm start."""
+    if not shutil.which("make"):
+        pytest.skip("make is not installed")
+    deep = clone / ("deep/" * 25)
+    deep.mkdir(parents=True)
+    environment = bare(clone, LC_ALL="C", HOME="/proc/nowhere", TMPDIR=str(deep))
+    make = ["make", "-f", "odd.mk", "-o", ".venv/installed", "odd"]
+    run = subprocess.run(make, cwd=clone, env=environment, capture_output=True, text=True, timeout=900)
+    assert run.returncode == 0, run.stderr
+    assert (clone / "results/small/report.html").stat().st_size > 1e6
+    assert (clone / "results/small/draws/tiny/step10/block0.parquet").is_file()
+    assert "no warm start" not in run.stderr and "Traceback" not in run.stderr
+
+
+ENVIRONMENTS = {
+    "locale C": {"LC_ALL": "C", "HOME": "/proc/nowhere"},
+    "no locale and no coercion": {"PYTHONCOERCECLOCALE": "0", "LANG": "nowhere.ISO-8859-1"},
+    "no home": {},
+}
+
+
+@pytest.mark.parametrize("variables", ENVIRONMENTS.values(), ids=ENVIRONMENTS)
+def test_the_status_of_a_study_in_an_odd_place(clone, variables):
+    if not shutil.which("make"):
+        pytest.skip("make is not installed")
+    make = ["make", "-o", ".venv/installed", "status", "STUDY=small"]
+    run = subprocess.run(make, cwd=clone, env=bare(clone, **variables), capture_output=True, timeout=300)
+    assert run.returncode == 0, run.stderr.decode()
+    assert b"quantize" in run.stdout
+
+
 # Records of other runs in a folder
 
 
@@ -487,6 +549,16 @@ def test_the_lock_of_a_dead_run_is_removed(tmp_path, capsys, changes):
     claim.claim(tmp_path, run())
     assert not lock.exists() and not path.exists()
     assert "was killed: its lock is removed." in capsys.readouterr().err
+
+
+def test_a_run_that_ended_and_that_nobody_asked_for_is_dead(tmp_path):
+    ended = subprocess.Popen(["sleep", "0"], stdout=subprocess.PIPE)
+    started = psutil.Process(ended.pid).create_time()
+    ended.stdout.read()
+    while psutil.Process(ended.pid).status() != psutil.STATUS_ZOMBIE:
+        time.sleep(0.01)
+    assert run(pid=ended.pid, started=started).lives() is False
+    ended.wait()
 
 
 def test_a_lock_that_a_living_run_holds_now_is_left(tmp_path):

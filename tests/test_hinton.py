@@ -133,7 +133,7 @@ def test_the_experiment_on_a_small_scale():
     assert noisy.loc[noisy["chosen"], "total_bits"].item() == noisy["total_bits"].min()
     assert runs[runs["chosen"]].groupby("method").size().eq(1).all()
     summary = summarise(runs).set_index("method")
-    # The rule can be learnt, better than by guessing. By how much, and by which method best, is for the real experiment:
+    # The rule can be learnt, better than by guessing. How well, and by which method best, is for the real experiment:
     # thirty steps of an optimisation end elsewhere on another processor.
     errors = summary["test_relative_error"]
     assert np.isfinite(errors).all()

@@ -41,7 +41,9 @@ class Run:
         if self.host != socket.gethostname() or os.getuid() not in (self.user, 0):
             return None
         try:
-            return abs(psutil.Process(self.pid).create_time() - self.started) < CLOCK_SECONDS
+            process = psutil.Process(self.pid)
+            same = abs(process.create_time() - self.started) < CLOCK_SECONDS
+            return same and process.status() != psutil.STATUS_ZOMBIE
         except psutil.Error:
             return False
 
