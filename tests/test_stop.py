@@ -128,6 +128,7 @@ def saved(folder: Path) -> list[Path]:
     ("how", "who", "number"),
     [
         ("make", "make", signal.SIGTERM),
+        ("make", "make", signal.SIGINT),
         ("make", "make", signal.SIGKILL),
         ("make", "the group", signal.SIGINT),
         ("warm", "the group", signal.SIGTERM),

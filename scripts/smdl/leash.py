@@ -10,7 +10,10 @@ LOOK_SECONDS = 1.0
 
 
 def end_with(*line: int) -> None:
-    """From now on, send this process SIGTERM once the processes of ``line`` are no longer its parent, its and so on."""
+    """From now on, send this process SIGTERM once the processes of ``line`` are no longer its parent, its and so on.
+
+    Or once the first of them is a make that was sent SIGINT: it waits for its recipe then, and passes nothing on.
+    """
     threading.Thread(target=_watch, args=[list(line)], daemon=True).start()
 
 
@@ -23,9 +26,23 @@ def ancestors(generations: int) -> list[int]:
 
 
 def _watch(line: list[int]) -> None:
-    while ancestors(len(line)) == line:
+    waits = _waits(line[0])
+    while ancestors(len(line)) == line and _waits(line[0]) == waits:
         time.sleep(LOOK_SECONDS)
     os.kill(os.getpid(), signal.SIGTERM)
+
+
+def _waits(process: int) -> bool:
+    """Whether this is a make that no longer catches SIGINT, since it got one; False where there is no telling."""
+    of_process = Path(f"/proc/{process}")
+    try:
+        if (of_process / "comm").read_text() not in ("make\n", "gmake\n"):
+            return False
+        status = (of_process / "status").read_text()
+    except OSError:
+        return False
+    caught = int(status.partition("SigCgt:")[2].split()[0], 16)
+    return not caught & 1 << signal.SIGINT - 1
 
 
 def _parent(process: int) -> int | None:

@@ -118,7 +118,7 @@ def _run_command(command: list[str], parent: int, path: str) -> int:
 
     heed(pass_on)
     end_with(parent)
-    process = subprocess.Popen(command, env={**os.environ, SOCKET: path, PARENT: str(os.getpid())})
+    process = subprocess.Popen(command, env=os.environ | {PARENT: str(os.getpid())} | ({SOCKET: path} if path else {}))
     if asked:
         process.terminate()
     code = process.wait()
