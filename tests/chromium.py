@@ -93,7 +93,7 @@ class Browser:
             raise RuntimeError(f"{script}: {answer['exceptionDetails']}")
         return answer["result"].get("value")
 
-    def wait(self, script: str, seconds: float = 60) -> Any:
+    def wait(self, script: str, seconds: float = 180) -> Any:
         """The expression's value once it is true; fails after ``seconds``."""
         end = time.monotonic() + seconds
         while not (value := self.run(script)):

@@ -16,7 +16,7 @@ def dry_run(profile: str, folder, *arguments: str) -> subprocess.CompletedProces
         *(SNAKEMAKE, "--snakefile", str(ROOT / "Snakefile"), "--directory", str(folder)),
         *("--configfile", str(ROOT / "config.yaml"), "--profile", str(ROOT / "profiles" / profile), *arguments),
     ]
-    return subprocess.run(command, capture_output=True, text=True, timeout=120)
+    return subprocess.run(command, capture_output=True, text=True, timeout=600)
 
 
 def _may_unshare() -> bool:
