@@ -2,7 +2,16 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-SNAKEMAKE := $(BIN)/python -P scripts/smdl/warm.py $(BIN)/snakemake --profile profiles/local
+# Modules and not programs of .venv: those name the folder that they were installed in, and a clone may be moved.
+RUN := $(BIN)/python -P
+SNAKEMAKE := $(RUN) scripts/smdl/warm.py $(RUN) -m snakemake --profile profiles/local
+
+# Snakemake wants a cache that it can write; a home that cannot be written, or none, shall stop nobody.
+WRITABLE := test -n "$$XDG_CACHE_HOME$$HOME" && cache="$${XDG_CACHE_HOME:-$$HOME/.cache}" && mkdir -p "$$cache" && test -w "$$cache"
+ifneq ($(shell { $(WRITABLE); } 2>/dev/null && echo yes),yes)
+export XDG_CACHE_HOME := $(CURDIR)/.cache
+export XDG_CONFIG_HOME := $(CURDIR)/.cache
+endif
 
 .PHONY: mini report status calibration hinton theory plan mini-slurm slurm-doctor test check clean
 
@@ -45,7 +54,7 @@ calibration: $(VENV)/installed
 mini-slurm: mini
 	SMDL_ACCOUNT=smdl SMDL_CPU_PARTITION=cpu SMDL_GPU_PARTITION=gpu \
 	$(BIN)/python tests/slurm/cluster.py --accounting -- \
-	$(BIN)/snakemake --profile profiles/slurm --configfile config.mini.yaml --directory results/under-slurm \
+	$(RUN) -m snakemake --profile profiles/slurm --configfile config.mini.yaml --directory results/under-slurm \
 	--jobs 8 --slurm-init-seconds-before-status-checks 5 --quiet host reason
 	diff --exclude='*.parquet' --exclude=runs.csv results/mini/tables results/under-slurm/results/mini/tables
 	@echo 'The tables equal those of make mini.'
@@ -61,13 +70,13 @@ plan: $(VENV)/installed
 # Two tests at a time, the long round of a real SLURM first. SLURM and a browser, where they are missing, are installed
 # as root, or their tests are skipped with a word of why.
 test: check
-	$(BIN)/pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder
+	$(RUN) -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder
 
 check: $(VENV)/installed
-	$(BIN)/ruff check .
-	$(BIN)/ruff format --check .
-	$(BIN)/snakefmt --check Snakefile rules
-	$(BIN)/snakemake --profile profiles/local --configfile config.mini.yaml --lint
+	$(RUN) -m ruff check .
+	$(RUN) -m ruff format --check .
+	$(RUN) -m snakefmt --check Snakefile rules
+	$(RUN) -m snakemake --profile profiles/local --configfile config.mini.yaml --lint
 
 clean:
 	rm -rf $(VENV)

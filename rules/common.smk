@@ -4,12 +4,14 @@ import json
 import math
 import os
 import re
+import shlex
 import sys
 from pathlib import Path
 
 # Scripts find the library beside them; the Snakefile's process is told where it is.
 sys.path.append(str(Path(str(workflow.current_basedir)).parent / "scripts"))
 
+from smdl import claim, leash, stop, warm
 from smdl.cluster import guard
 from smdl.cluster import resources as needs
 from smdl.config import validated
@@ -26,7 +28,12 @@ except StudyError as problems:
     # Snakemake's own log may lose what is said just before it ends.
     sys.exit(str(problems))
 
+# Snakemake writes the path of Python into shell commands as it stands: quoted, it may hold spaces.
+sys.executable = shlex.quote(sys.executable)
 guard.install()
+claim.install()
+if os.environ.get(warm.PARENT) == str(os.getppid()):
+    leash.end_with(os.getppid())
 # Bash would die of SLURM's warning, and the script with it before its state is saved: let bash wait instead.
 shell.prefix("set -euo pipefail; trap : TERM; ")
 
@@ -35,6 +42,8 @@ onstart:
     # Snakemake's limit of 100 new jobs a second, its default, looks for jobs once a second for every job that has ever
     # ended, until that takes a whole core. Nothing here starts jobs faster.
     workflow.scheduler.job_rate_limiter = None
+    if workflow.local_exec and workflow.is_main_process:
+        stop.end_jobs_when_asked(workflow.scheduler.exit_gracefully)
 
 
 MODELS = config["models"]

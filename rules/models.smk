@@ -88,7 +88,7 @@ rule turn:
     conda:
         "../envs/analysis.yaml"
     shell:
-        ": > {log}"
+        ": > {log:q}"
 
 
 rule download:

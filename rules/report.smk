@@ -136,7 +136,7 @@ rule explorer:
 
 
 rule report:
-    """The study as one HTML file and as a zip; scripts/report.py makes them of an unfinished study as well."""
+    """The study as one HTML file and as a zip; make report makes them of an unfinished study as well."""
     input:
         rules.all.input,
     output:
@@ -146,8 +146,5 @@ rule report:
         "<logs>/report.log",
     conda:
         "../envs/analysis.yaml"
-    params:
-        script=str(Path(str(workflow.current_basedir)).parent / "scripts/report.py"),
-        folder=lambda wc, output: str(Path(output.html).parent),
-    shell:
-        "python {params.script} {params.folder} &> {log}"
+    script:
+        "../scripts/study_report.py"

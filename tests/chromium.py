@@ -3,23 +3,12 @@
 import base64
 import json
 import os
-import shutil
 import subprocess
 import time
 from pathlib import Path
 from typing import Any
 
-import pytest
-
-
-def program() -> str:
-    """The path of Chromium. Where it is missing, Debian's package is installed; without the right, a skip."""
-    if not shutil.which("chromium") and os.geteuid() == 0 and shutil.which("apt-get"):
-        quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
-        subprocess.run(["apt-get", "update"], **quiet)
-        environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
-        subprocess.run(["apt-get", "install", "-y", "--no-install-recommends", "chromium"], env=environment, **quiet)
-    return shutil.which("chromium") or pytest.skip("no chromium here, and no right to install Debian's package")
+from debian import program
 
 
 class Browser:
@@ -35,7 +24,13 @@ class Browser:
             os.dup2(spare_in, 3)
             os.dup2(spare_out, 4)
 
-        command = [program(), "--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage"]
+        command = [
+            program("chromium", "chromium"),
+            "--headless=new",
+            "--no-sandbox",
+            "--disable-gpu",
+            "--disable-dev-shm-usage",
+        ]
         command += ["--remote-debugging-pipe", "--window-size=1500,950", f"--user-data-dir={profile}"]
         command += ["--disable-background-networking", "--proxy-server=127.0.0.1:9", "about:blank"]
         self._log = (profile.parent / "chromium.log").open("wb")
@@ -98,7 +93,7 @@ class Browser:
             raise RuntimeError(f"{script}: {answer['exceptionDetails']}")
         return answer["result"].get("value")
 
-    def wait(self, script: str, seconds: float = 60) -> Any:
+    def wait(self, script: str, seconds: float = 180) -> Any:
         """The expression's value once it is true; fails after ``seconds``."""
         end = time.monotonic() + seconds
         while not (value := self.run(script)):

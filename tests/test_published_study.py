@@ -4,6 +4,7 @@ import subprocess
 import sys
 
 from conftest import ROOT
+from debian import program
 from workflow import SNAKEMAKE, jobs
 
 PER_CHECKPOINT = {"download": 1, "reference": 1, "llc_chains": 4, "quantize": 1}
@@ -15,7 +16,7 @@ def dry_run(profile: str, folder, *arguments: str) -> subprocess.CompletedProces
         *(SNAKEMAKE, "--snakefile", str(ROOT / "Snakefile"), "--directory", str(folder)),
         *("--configfile", str(ROOT / "config.yaml"), "--profile", str(ROOT / "profiles" / profile), *arguments),
     ]
-    return subprocess.run(command, capture_output=True, text=True, timeout=120)
+    return subprocess.run(command, capture_output=True, text=True, timeout=600)
 
 
 def _may_unshare() -> bool:
@@ -32,7 +33,7 @@ def test_every_checkpoint_has_its_jobs(tmp_path):
 
 def test_the_rule_graph_draws(tmp_path):
     graph = dry_run("local", tmp_path, "--rulegraph")
-    drawn = subprocess.run(["dot", "-Tsvg"], input=graph.stdout, capture_output=True, text=True)
+    drawn = subprocess.run([program("dot", "graphviz"), "-Tsvg"], input=graph.stdout, capture_output=True, text=True)
     assert drawn.returncode == 0, drawn.stderr
     assert "llc_chains" in drawn.stdout
 

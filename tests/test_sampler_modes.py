@@ -13,7 +13,8 @@ CPU = torch.device("cpu")
 SETTINGS = SamplerSettings(
     lr=1e-3, n_beta=50.0, gamma=20.0, alpha=0.9, eps_rms=0.1, batch_size=8, burn_in=0, draws=25, steps_between_draws=1
 )
-COMPILE = [False, pytest.param(True, marks=pytest.mark.skipif(compiled() is None, reason="no compiler"))]
+NEEDS_COMPILER = pytest.mark.skipif(compiled() is None, reason="no C compiler is installed")
+COMPILE = [False, pytest.param(True, marks=NEEDS_COMPILER)]
 
 
 class Regression:
@@ -59,7 +60,7 @@ def test_noise_is_standard_normal_and_independent_of_how_it_is_cut():
         assert abs(np.corrcoef(whole, normals(*other, 0, 200_000, CPU))[0, 1]) < 0.01
 
 
-@pytest.mark.skipif(compiled() is None, reason="no compiler")
+@NEEDS_COMPILER
 def test_compiled_and_plain_update_walk_the_same_path():
     ours, plain = Walker(Regression(), SETTINGS), Walker(Regression(), SETTINGS, compile=False)
     torch.testing.assert_close(walk(ours, 20), walk(plain, 20), rtol=1e-4, atol=1e-5)

@@ -28,7 +28,7 @@ def start(folder: Path, *arguments: str) -> subprocess.Popen:
 
 def finish(folder: Path, *arguments: str) -> pd.DataFrame:
     process = start(folder, *arguments)
-    _, errors = process.communicate(timeout=120)
+    _, errors = process.communicate(timeout=300)
     assert process.returncode == 0, errors
     return pd.read_parquet(folder / "draws.parquet")
 
@@ -42,7 +42,7 @@ def interrupt(folder: Path, number: signal.Signals, after: int) -> str:
         seen, last = (seen + 1, now) if now != last else (seen, last)
         time.sleep(0.002)
     process.send_signal(number)
-    return process.communicate(timeout=60)[1]
+    return process.communicate(timeout=300)[1]
 
 
 @pytest.fixture(scope="module")
@@ -76,7 +76,7 @@ def test_of_a_torn_state_the_one_before_is_used(tmp_path, undisturbed):
 def test_a_foreign_state_is_refused_with_one_line(tmp_path):
     interrupt(tmp_path, signal.SIGKILL, 3)
     process = start(tmp_path, "other")
-    said = process.communicate(timeout=60)[1]
+    said = process.communicate(timeout=300)[1]
     assert process.returncode != 0
     assert "the saved state belongs to other settings, weights or token blocks" in said.splitlines()[-1]
 

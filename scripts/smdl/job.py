@@ -19,7 +19,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from smdl.errors import StudyError
-from smdl.warm import hand_over
+from smdl.leash import ancestors, end_with
+from smdl.warm import hand_over, handed_over
 
 # A script that is handed over to a warm process ends there: nothing heavy is imported before.
 if TYPE_CHECKING:
@@ -73,8 +74,12 @@ def job(snakemake: Any, *, network: bool = False) -> Iterator[Job]:
 
     Output is captured at the file-descriptor level, so that what C and CUDA libraries print reaches the log too. Only
     a job with ``network`` may reach a hub; all others are told to stay offline, wherever they run. A job with an input
-    ``screening`` ends at once, with empty outputs, when the checkpoint of its wildcards was screened out.
+    ``screening`` ends at once, with empty outputs, when the checkpoint of its wildcards was screened out. A job whose
+    Snakemake was killed is warned, as by SIGTERM.
     """
+    if not handed_over():
+        # The parent is a shell, which would outlive Snakemake and wait for the job.
+        end_with(*ancestors(2))
     if not network:
         os.environ["HF_HUB_OFFLINE"] = "1"
         hand_over()

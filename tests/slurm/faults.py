@@ -204,8 +204,6 @@ class Round:
         self.first["killed"].kill()
         self.first["killed"].wait()
         self.orphans = self.killed.running(CANCELLED)
-        unlocking = self.killed.unlock()
-        yield lambda: unlocking.poll() is not None
         self._again("killed")
         yield lambda: not set(self.orphans) & set(self.killed.running(CANCELLED))
         self.unharmed.remove("killed")

@@ -79,10 +79,6 @@ class Study:
                 command, cwd=self.folder, env=environment, stdout=log, stderr=log, preexec_fn=_heed_interrupts
             )
 
-    def unlock(self) -> subprocess.Popen:
-        command = [sys.executable, "-m", "snakemake", "--unlock", *self._arguments([])]
-        return subprocess.Popen(command, cwd=self.folder, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-
     def log(self) -> str:
         return (self.folder / "snakemake.log").read_text()
 

@@ -83,6 +83,7 @@ class Guard:
         self.states = States(patience)
         self.silent = False
         self.orphans: dict[str, list[str]] | None = None
+        self.unasked: list[str] = []
 
     async def query_job_status(self, command: str, logger: Logger) -> Answer:
         """Ask SLURM for the states; silence is an answer that names no job, so that none is forgotten.
@@ -108,15 +109,35 @@ class Guard:
         an orphan. It is asked to stop (a chain then saves its state), and the new job waits for its end.
         """
         self.run = params["run_uuid"]
-        if self.orphans is None:
-            self.orphans = _orphans(str(params["workdir"]), self.run)
         command = self.command(job, params, *rest, **options)
-        jobs = self.orphans.pop(params["comment_str"], [])
+        jobs = self._orphans_of(params["comment_str"], str(params["workdir"]))
         if not jobs:
             return command
         subprocess.run(["scancel", *jobs], check=False)
         print(f"Ending SLURM job {' '.join(jobs)} of an earlier run: it does the same work.", file=sys.stderr)
         return f"{command} --dependency=afterany:{':'.join(jobs)}"
+
+    def _orphans_of(self, comment: str, workdir: str) -> list[str]:
+        """Jobs of an earlier run for the same work; none, with a warning, where squeue stays silent.
+
+        A silent squeue is asked again with the next job, and what was sent in between is looked up then.
+        """
+        if self.orphans is None:
+            pauses = [] if self.unasked else _pauses(self.states.patience)
+            self.orphans = _orphans(workdir, self.run, pauses)
+            if self.orphans is None:
+                print(
+                    f"squeue does not answer: {comment} is sent without knowing whether an earlier run's job still does"
+                    " the same work",
+                    file=sys.stderr,
+                )
+                self.unasked.append(comment)
+                return []
+            late = [job for sent in self.unasked for job in self.orphans.pop(sent, [])]
+            if late:
+                subprocess.run(["scancel", *late], check=False)
+                print(f"Ending SLURM job {' '.join(late)} of an earlier run, found late.", file=sys.stderr)
+        return self.orphans.pop(comment, [])
 
     def cancel_slurm_jobs(self, *known: Any) -> None:
         """Cancel the jobs that Snakemake knows of, then whatever else bears the name that this run gave its jobs."""
@@ -140,14 +161,34 @@ def install(patience: float = 60.0) -> Guard | None:
     return guard
 
 
-def _orphans(workdir: str, run: str) -> dict[str, list[str]]:
-    """Unfinished jobs of other Snakemake runs in this folder, by the comment that names rule and wildcards."""
-    listing = subprocess.run(
-        ["squeue", "--me", "--noheader", "--format=%i\t%j\t%k\t%Z"], capture_output=True, text=True, check=False
-    ).stdout
+def _pauses(patience: float) -> list[float]:
+    """Seconds to wait between questions, each twice the last, together as long as the patience."""
+    return [patience / 2**n for n in range(6, 0, -1)]
+
+
+def _orphans(workdir: str, run: str, pauses: list[float]) -> dict[str, list[str]] | None:
+    """Unfinished jobs of other Snakemake runs in this folder, by the comment that names rule and wildcards.
+
+    None where squeue fails as often as it is asked. The user's other jobs may bear any name: a line that has not these
+    four fields, with a run's name in its place, is none of a run's.
+    """
+    ask = ["squeue", "--me", "--noheader", "--format=%i\t%j\t%k\t%Z"]
+    for pause in [*pauses, None]:
+        try:
+            done = subprocess.run(ask, capture_output=True, encoding="utf-8", errors="surrogateescape", timeout=60)
+        except (OSError, subprocess.TimeoutExpired):
+            done = None
+        if done is not None and done.returncode == 0:
+            break
+        if pause is None:
+            return None
+        time.sleep(pause)
     jobs = defaultdict(list)
-    for line in listing.splitlines():
-        job, name, comment, folder = line.split("\t")
-        if folder == workdir and name != run and RUN_ID.fullmatch(name):
+    for line in done.stdout.split("\n"):
+        fields = line.split("\t")
+        if len(fields) != 4:
+            continue
+        job, name, comment, folder = fields
+        if job.isdigit() and folder == workdir and name != run and RUN_ID.fullmatch(name):
             jobs[comment].append(job)
     return dict(jobs)

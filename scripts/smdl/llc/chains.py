@@ -16,7 +16,7 @@ from smdl.llc.state import StateStore
 from smdl.tables.study import CONTROL, POSTERIOR
 
 FIRST_STEPS = 10
-WARNING_SIGNALS = (signal.SIGTERM, signal.SIGUSR1)
+WARNING_SIGNALS = (signal.SIGTERM, signal.SIGUSR1, signal.SIGINT)
 
 
 @dataclass(frozen=True)

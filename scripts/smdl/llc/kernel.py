@@ -4,8 +4,11 @@ import ctypes
 import functools
 import hashlib
 import os
+import shlex
 import shutil
 import subprocess
+import sys
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -34,36 +37,62 @@ Update = Callable[[Tensor, Tensor, Tensor, Tensor, Noise, np.ndarray], np.ndarra
 
 @functools.cache
 def compiled() -> Update | None:
-    """The compiled update; None where there is no compiler that makes it.
+    """The compiled update; None, with a line in the log, where there is no compiler that makes it.
 
-    It is kept in the user's cache under a name that stands for source, compiler and processor, so that a home shared
-    by unlike machines serves each of them its own.
+    The compiler is ``CC``, which may have arguments (``ccache gcc``), or the system's. What it makes is kept in the
+    user's cache under a name that stands for source, compiler and processor, so that a home shared by unlike machines
+    serves each of them its own; where nothing can be kept there, each process makes its own.
     """
-    compiler = os.environ.get("CC") or shutil.which("cc") or shutil.which("gcc") or shutil.which("clang")
-    if compiler is None:
-        return None
-    library = _cache() / f"psgld-{_digest(compiler)}.so"
     try:
-        if not library.exists():
-            with replacing(library) as temporary:
-                command = [compiler, *FLAGS, "-o", temporary, SOURCE, "-lm"]
-                subprocess.run(command, check=True, capture_output=True)
-        return _wrapped(ctypes.CDLL(str(library)).update)
-    except (OSError, subprocess.SubprocessError):
+        command = _compiler()
+        name = f"psgld-{_digest(command)}.so"
+        try:
+            return _load(_cache() / name, command)
+        except (OSError, RuntimeError):
+            with tempfile.TemporaryDirectory() as folder:
+                return _load(Path(folder) / name, command)
+    except (OSError, ValueError, subprocess.SubprocessError) as error:
+        said = getattr(error, "stderr", b"") or str(error).encode()
+        reason = said.decode(errors="replace").strip().partition("\n")[0]
+        print(
+            f"the sampler's update is not compiled ({reason}): the plain form is used, which is slower", file=sys.stderr
+        )
         return None
+
+
+def _compiler() -> list[str]:
+    """The compiler's command; ValueError or FileNotFoundError where there is none."""
+    if command := shlex.split(os.environ.get("CC", "")):
+        return command
+    found = next(filter(None, map(shutil.which, ("cc", "gcc", "clang"))), None)
+    if found is None:
+        raise FileNotFoundError("no C compiler is installed")
+    return [found]
+
+
+def _load(library: Path, compiler: list[str]) -> Update:
+    """The update of a library, which is made where it is not there yet."""
+    if not library.exists():
+        with replacing(library) as temporary:
+            command = [*compiler, *FLAGS, "-o", temporary, SOURCE, "-lm"]
+            subprocess.run(command, check=True, capture_output=True, stdin=subprocess.DEVNULL)
+    return _wrapped(ctypes.CDLL(str(library)).update)
 
 
 def _cache() -> Path:
+    """RuntimeError where the user has no home."""
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "smdl"
 
 
-def _digest(compiler: str) -> str:
+def _digest(compiler: list[str]) -> str:
     cpu = Path("/proc/cpuinfo")
     features = (
-        sorted({line for line in cpu.read_text().splitlines() if line.startswith("flags")}) if cpu.exists() else []
+        sorted({line for line in cpu.read_text().splitlines() if line.startswith(("flags", "Features"))})
+        if cpu.exists()
+        else []
     )
-    version = subprocess.run([compiler, "--version"], capture_output=True).stdout
-    parts = (SOURCE.read_bytes(), " ".join(FLAGS).encode(), version, "".join(features).encode())
+    asked = subprocess.run([*compiler, "--version"], capture_output=True, check=True, stdin=subprocess.DEVNULL)
+    parts = (SOURCE.read_bytes(), " ".join(FLAGS).encode(), asked.stdout, "".join(features).encode())
     return hashlib.sha256(b"\0".join(parts)).hexdigest()[:16]
 
 
