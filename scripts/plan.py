@@ -13,6 +13,7 @@ import yaml
 from smdl.config import validated
 from smdl.errors import StudyError
 from smdl.plan import jobs_of, plan, summary
+from smdl.progress import reason
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -26,7 +27,7 @@ def main() -> None:
     command += ["--profile", arguments.profile, "--configfile", arguments.configfile]
     dry = subprocess.run([sys.executable, *command], capture_output=True, text=True, check=False)
     if dry.returncode:
-        sys.exit(dry.stderr[-2000:] or dry.stdout[-2000:])
+        sys.exit(reason(dry.stdout, dry.stderr))
     try:
         config = validated(yaml.safe_load(Path(arguments.configfile).read_text()))
     except StudyError as problem:
