@@ -28,7 +28,7 @@ def in_figure(text: str) -> str:
 
 
 def in_cell(text: Any) -> Any:
-    """``text`` as a cell of a CSV file that no spreadsheet runs: an apostrophe stands before what begins like a formula.
+    """``text`` as a cell of a CSV file that no spreadsheet runs: an apostrophe before what begins like a formula.
 
     Numbers such as -0.36, and what is no text, stay as they are. Who takes one apostrophe off where it stands before
     a formula has the text again.

@@ -63,7 +63,7 @@ def _name(config: Path) -> str:
     except (yaml.YAMLError, UnicodeDecodeError):
         written = None
     if not isinstance(written, dict) or not isinstance(written.get("study"), str):
-        raise StudyError(f"{config} is damaged: it names no study; delete it and run the study again, which writes it anew")
+        raise StudyError(f"{config} is damaged: it names no study; delete it and run the study again, to write it anew")
     return written["study"]
 
 
@@ -87,6 +87,9 @@ def reason(output: str, errors: str) -> str:
     What the workflow's own checks say stands last in ``errors``, as ``the configuration is not right`` and its lines.
     """
     text = f"{output}\n{errors}"
+    system = re.findall(r"^OSError: \[Errno \d+\] (.+)$", text, flags=re.MULTILINE)
+    if system:
+        return system[-1]
     raised = re.search(r"^\w*(?:Exception|Error)\b.*:\n(?:Error:\n)?((?:.+\n?)+)", text, flags=re.MULTILINE)
     if raised:
         why = re.split(r"^(?:Wildcards|Traceback):", raised[1], flags=re.MULTILINE)[0]
@@ -112,8 +115,8 @@ def begun(state: Path) -> dict[str, float]:
     """Outputs of the jobs that run now, with the time (s since the epoch) when each began.
 
     ``state`` is Snakemake's own folder. A job is running where Snakemake has marked its output as incomplete and a
-    process still holds the lock on it; after a crash the marks stay, without a lock once it is removed. Both may go while
-    they are read.
+    process still holds the lock on it; after a crash the marks stay, without a lock once it is removed. Both may go
+    while they are read.
     """
     locked, names = set(), {}
     for path in state.glob("locks/*.output.lock"):

@@ -54,7 +54,8 @@ def _studied(config: dict[str, Any], tables: Tables) -> str:
     models, headline, llc = config["models"], config["compression"]["headline"], config["llc"]
     count = sum(len(its["steps"]) for its in models.values())
     schemes = ", ".join(
-        f"{name} ({', '.join(map(in_markup, its['variants']))})" for name, its in config["compression"]["schemes"].items()
+        f"{name} ({', '.join(map(in_markup, its['variants']))})"
+        for name, its in config["compression"]["schemes"].items()
     )
     return (
         f"How far can a language model's weights be compressed before its loss rises, and does {ESTIMATE}, a measure of"

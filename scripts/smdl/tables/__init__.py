@@ -124,9 +124,10 @@ def whole(path: str | Path) -> Iterator[None]:
         raise
     # Arrow's errors are ValueErrors and OSErrors; a file of another program has no provenance, or none at all.
     except (ValueError, OSError, KeyError, TypeError) as error:
-        why = "it carries no provenance" if isinstance(error, KeyError | TypeError) else str(error).split("\n")[0].rstrip(".")
+        said = str(error).split("\n")[0].rstrip(".")
+        why = "it carries no provenance" if isinstance(error, KeyError | TypeError) else said
         raise StudyError(
-            f"{path} is not a whole table of this workflow ({why}); delete it and run the study again, which makes it anew"
+            f"{path} is not a whole table of this workflow ({why}); delete it and run the study again, to make it anew"
         ) from error
 
 
