@@ -13,6 +13,9 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
+from smdl.tables import empty
+from smdl.tables.rulers import RULERS
+
 CHECKPOINT = ["model", "step"]
 COMPRESSIBILITY = ["scheme", "variant", "epsilon"]
 ALL_MODELS = "all models"
@@ -46,6 +49,8 @@ def rulers(measures: pd.DataFrame, critical: pd.DataFrame, bootstrap: Bootstrap)
             compared = own.against(levels.loc[own.checkpoints, key].to_numpy(float))
             told = {**dict(zip(COMPRESSIBILITY, key, strict=True)), "compressibility": f"{key[0]}/{key[1]}"}
             rows.append(compared.assign(scope=scope, **told))
+    if not rows:
+        return empty(RULERS)
     table = pd.concat(rows, ignore_index=True)
     return table.assign(p_corrected=corrected(table["p"].to_numpy()))
 

@@ -91,6 +91,9 @@ def finding(headline: dict[str, Any], tables: Tables) -> Iterable[str]:
     window, everything = headline_fits(tables["regressions"])
     fitted = window.dropna(subset=["slope"])
     name = f"{headline['scheme']} ({in_markup(headline['variant'])}) at {headline['epsilon']:g} nats"
+    if window.empty:
+        yield f"For {name} no line is fitted: no model has a window, or none has a critical level in it."
+        return
     if fitted.empty:
         yield f"For {name} no regression could be made: too few checkpoints are left."
     else:
@@ -205,6 +208,9 @@ def _provenance(tables: Tables) -> Iterable[str]:
         yield "Not gathered yet."
         return
     runs = tables["runs"]
+    if runs.empty:
+        yield "No file tells how it was made: every checkpoint was screened out."
+        return
     yield (
         f"{len(runs)} files took {runs['wall_seconds'].sum() / 3600:.2f} hours of work in all, at most"
         f" {runs['peak_memory_mb'].max():.0f} MB of memory, on {_listed(runs['device'])}. Commit of the workflow:"
