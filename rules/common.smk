@@ -62,8 +62,11 @@ BLOCKS = range(math.ceil(config["llc"]["chains"] / config["llc"]["chains_per_job
 
 
 def canonical(settings):
-    """Settings as text in which the order of keys does not count, so that reordering reruns nothing."""
-    return json.dumps(settings, sort_keys=True)
+    """Settings as text in which the order of keys does not count, so that reordering reruns nothing.
+
+    Snakemake's report holds it within a script: no ``</script>`` of a name may end that.
+    """
+    return json.dumps(settings, sort_keys=True).replace("<", "\\u003c")
 
 
 def of_source(source):
@@ -185,7 +188,11 @@ def asks(copies, tokens, finished=None, dtype=None):
             if finished
             else ()
         )
-        return needs.minutes(size(wildcards), tokens(wildcards), attempt, needs.wall_seconds(done))
+        try:
+            measured = needs.wall_seconds(done)
+        except StudyError as damage:
+            sys.exit(f"error: {damage}")
+        return needs.minutes(size(wildcards), tokens(wildcards), attempt, measured)
 
     return {
         "gpu": lambda wildcards: needs.gpus(size(wildcards)),

@@ -12,6 +12,7 @@ from smdl.config import validated
 from smdl.configfile import load
 from smdl.errors import StudyError
 from smdl.plan import jobs_of, plan, summary
+from smdl.progress import reason
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -29,7 +30,7 @@ def main() -> None:
     command += ["--profile", arguments.profile, "--configfile", arguments.configfile]
     dry = subprocess.run([sys.executable, *command], capture_output=True, text=True, check=False)
     if dry.returncode:
-        sys.exit(dry.stderr[-2000:] or dry.stdout[-2000:])
+        sys.exit(reason(dry.stdout, dry.stderr))
     table = plan(config, jobs_of(dry.stdout + dry.stderr), Path("results") / config["study"])
     print(table.to_string(index=False))
     print("\n" + summary(table))

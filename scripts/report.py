@@ -3,7 +3,7 @@
 import sys
 from pathlib import Path
 
-from smdl.errors import StudyError
+from smdl.errors import StudyError, refused
 from smdl.progress import enter
 from smdl.report.make import make
 
@@ -14,3 +14,5 @@ if __name__ == "__main__":
             sys.stdout.write(f"{study / path.name}  {path.stat().st_size / 1e6:.1f} MB\n")
     except StudyError as error:
         sys.exit(f"error: {error}")
+    except OSError as error:
+        sys.exit(f"error: {refused(error)}")

@@ -4,7 +4,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from smdl.errors import StudyError
+from smdl.errors import StudyError, refused
 from smdl.progress import enter, progress, told
 
 if __name__ == "__main__":
@@ -19,3 +19,5 @@ if __name__ == "__main__":
             sys.stdout.write(f"\nPaths are those seen from {Path.cwd()}.\n")
     except StudyError as error:
         sys.exit(f"error: {error}")
+    except OSError as error:
+        sys.exit(f"error: {refused(error)}")

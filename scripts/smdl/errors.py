@@ -1,5 +1,23 @@
-"""The one exception whose text is meant for the user."""
+"""The one exception whose text is meant for the user, and what the system refuses in words."""
+
+import errno
+
+ADVICE = {
+    errno.ENOSPC: "free some space and run the same command again",
+    errno.EDQUOT: "the quota is used up; free some space and run the same command again",
+    errno.EFBIG: "files may not be so large here: see ulimit -f, or the quota",
+    errno.EACCES: "the folder must be one that you may write to",
+    errno.EPERM: "the folder must be one that you may write to",
+    errno.EROFS: "the folder must be one that can be written to",
+}
 
 
 class StudyError(Exception):
     """Something the user can put right: one line that says what is wrong, where, and what would be right."""
+
+
+def refused(error: OSError) -> str:
+    """What the system refuses, as one line: the file where it is known, the reason, and what would be right."""
+    where = f"{error.filename}: " if error.filename is not None else ""
+    advice = f"; {ADVICE[error.errno]}" if error.errno in ADVICE else ""
+    return f"{where}{error.strerror or error}{advice}"

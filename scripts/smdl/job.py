@@ -18,7 +18,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from smdl.errors import StudyError
+from smdl.errors import ADVICE, StudyError, refused
 from smdl.leash import ancestors, end_with
 from smdl.warm import hand_over, handed_over
 
@@ -99,6 +99,11 @@ def job(snakemake: Any, *, network: bool = False) -> Iterator[Job]:
         )
     except StudyError as error:
         print(f"error: {error}", file=sys.stderr)
+        sys.exit(1)
+    except OSError as error:
+        if error.errno not in ADVICE:
+            traceback.print_exc()
+        print(f"error: {refused(error)}", file=sys.stderr)
         sys.exit(1)
     except Exception:
         traceback.print_exc()

@@ -11,6 +11,7 @@ import subprocess
 import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,6 +19,7 @@ import pandas as pd
 import yaml
 
 from smdl.errors import StudyError
+from smdl.names import printable
 from smdl.tables import read_provenance
 
 ROOT = Path(__file__).parents[2]
@@ -40,30 +42,60 @@ def enter(study: Path) -> Path:
 
     Raises StudyError where no study has begun in the folder ``study``, and where it is not in the place it was made in.
     """
+    if not study.is_dir():
+        raise StudyError(f"{study} is no folder: give the folder of a study's results, results/<study>")
     config = study / "config.yaml"
     if not config.is_file():
         raise StudyError(f"{study} holds no config.yaml: no study has begun there")
     # Not resolved: results may be a link to a larger disk.
     here = Path(os.path.abspath(study))
-    made_in = Path("results", yaml.safe_load(config.read_text())["study"])
+    made_in = Path("results", _name(config))
     if here.parts[-2:] != made_in.parts:
         raise StudyError(f"{study} was made as {made_in} and moved: move it back, Snakemake knows it by that name only")
     os.chdir(here.parents[1])
     return made_in
 
 
+def _name(config: Path) -> str:
+    """The name of the study whose written configuration is the file ``config``."""
+    try:
+        written = yaml.safe_load(config.read_text())
+    except (yaml.YAMLError, UnicodeDecodeError):
+        written = None
+    if not isinstance(written, dict) or not isinstance(written.get("study"), str):
+        raise StudyError(f"{config} is damaged: it names no study; delete it and run the study again, to write it anew")
+    return written["study"]
+
+
 def snakemake(study: Path, *arguments: str) -> str:
     """Run Snakemake on the study in the folder ``study``, with the config that is written there; its standard output.
 
-    No lock is taken and no job is run unless ``arguments`` say so. Raises StudyError with Snakemake's last words.
+    No lock is taken and no job is run unless ``arguments`` say so. Raises StudyError with Snakemake's reason.
     """
     config = study / "config.yaml"
     command = [sys.executable, "-m", "snakemake", "--nolock", "--snakefile", str(ROOT / "Snakefile")]
     command += ["--profile", str(ROOT / "profiles/local"), "--configfile", str(config), *arguments]
     run = subprocess.run(command, capture_output=True, text=True)
     if run.returncode:
-        raise StudyError("\n".join(["Snakemake cannot plan the study:", *run.stderr.strip().splitlines()[-5:]]))
+        raise StudyError(f"Snakemake cannot plan the study of {config}: {reason(run.stdout, run.stderr)}")
     return run.stdout
+
+
+def reason(output: str, errors: str) -> str:
+    """Why Snakemake failed, from its standard output, where a dry run tells it, and its standard error.
+
+    What the workflow's own checks say stands last in ``errors``, as ``the configuration is not right`` and its lines.
+    """
+    text = f"{output}\n{errors}"
+    system = re.findall(r"^OSError: \[Errno \d+\] (.+)$", text, flags=re.MULTILINE)
+    if system:
+        return system[-1]
+    raised = re.search(r"^\w*(?:Exception|Error)\b.*:\n(?:Error:\n)?((?:.+\n?)+)", text, flags=re.MULTILINE)
+    if raised:
+        why = re.split(r"^(?:Wildcards|Traceback):", raised[1], flags=re.MULTILINE)[0]
+        return " ".join(why.split()).removeprefix("SystemExit: error: ")
+    lines = [line for line in errors.splitlines() if line and not line.startswith("Using profile ")]
+    return "\n".join(lines[-5:]) or "it ended without a word"
 
 
 def planned(dry_run: str) -> list[PlannedJob]:
@@ -83,11 +115,17 @@ def begun(state: Path) -> dict[str, float]:
     """Outputs of the jobs that run now, with the time (s since the epoch) when each began.
 
     ``state`` is Snakemake's own folder. A job is running where Snakemake has marked its output as incomplete and a
-    process still holds the lock on it; after a crash the marks stay, without a lock once it is removed.
+    process still holds the lock on it; after a crash the marks stay, without a lock once it is removed. Both may go
+    while they are read.
     """
-    locked = {line for path in state.glob("locks/*.output.lock") for line in path.read_text().split("\n")}
-    marks = [path for path in state.glob("incomplete/**/*") if path.is_file()]
-    names = {_decoded(path.relative_to(state / "incomplete")): path.stat().st_mtime for path in marks}
+    locked, names = set(), {}
+    for path in state.glob("locks/*.output.lock"):
+        with suppress(FileNotFoundError):
+            locked |= set(path.read_text().split("\n"))
+    for path in state.glob("incomplete/**/*"):
+        with suppress(FileNotFoundError):
+            if path.is_file():
+                names[_decoded(path.relative_to(state / "incomplete"))] = path.stat().st_mtime
     return {name: start for name, start in names.items() if name in locked}
 
 
@@ -142,8 +180,12 @@ def _state(job: PlannedJob, pending: bool, running: dict[str, float], failed: se
 
 def wall_seconds(outputs: tuple[str, ...]) -> float | None:
     """Wall time of a job from the provenance in the Parquet files it wrote; None where they tell none."""
-    tables = [Path(output) for output in outputs if output.endswith(".parquet")]
-    found = [read_provenance(path).get("wall_seconds") for path in tables if path.is_file()]
+    found = []
+    for output in outputs:
+        # A job that begins takes its older outputs away.
+        with suppress(FileNotFoundError):
+            if output.endswith(".parquet"):
+                found.append(read_provenance(output).get("wall_seconds"))
     return max((seconds for seconds in found if seconds is not None), default=None)
 
 
@@ -162,13 +204,16 @@ def remaining(jobs: pd.DataFrame) -> pd.Series:
 
 
 def last_lines(log: str, count: int) -> list[str]:
-    """The last lines of a log that hold anything; a progress bar's later states replace its earlier ones."""
+    """The last lines of a log that hold anything; a progress bar's later states replace its earlier ones.
+
+    Every line is one for all who split text into lines, and holds nothing that steers a terminal.
+    """
     path = Path(log)
     if not log or not path.is_file():
         return []
-    lines = [
-        line.rsplit("\r", 1)[-1].rstrip() for line in path.read_text(errors="replace").replace("\r\n", "\n").split("\n")
-    ]
+    text = path.read_bytes().decode(errors="replace").replace("\r\n", "\n")
+    kept = "\n".join(line.rsplit("\r", 1)[-1] for line in text.split("\n"))
+    lines = [printable(line).rstrip() for line in kept.splitlines()]
     return [line for line in lines if line][-count:]
 
 

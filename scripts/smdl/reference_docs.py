@@ -78,9 +78,11 @@ def outputs() -> str:
     parts = [
         GENERATED,
         "# Outputs",
-        "Every table is a Parquet file with the schema below; those in `results/<study>/tables/` have a CSV twin. A"
-        " Parquet file carries in its metadata, under the key `smdl`, how it came about: settings, seed, stage version,"
-        " package versions, device, wall time, peak memory and commit (`smdl.tables.read_provenance`).",
+        "Every table is a Parquet file with the schema below; those in `results/<study>/tables/` have a CSV twin,"
+        " in which a text that a spreadsheet would run as a formula (one that begins with = + - @, a tab or a line"
+        " break, and is no number) has an apostrophe before it. A Parquet file carries in its metadata, under the key"
+        " `smdl`, how it came about: settings, seed, stage version, package versions, device, wall time, peak memory"
+        " and commit (`smdl.tables.read_provenance`).",
     ]
     for theme, tables in by_theme().items():
         parts.append(f"## Tables of smdl.tables.{theme}")

@@ -16,6 +16,8 @@ import pandas as pd
 from scipy import stats
 
 from smdl.permutation import orders, p_values
+from smdl.tables import empty
+from smdl.tables.rulers import RULERS
 
 CHECKPOINT = ["model", "step"]
 COMPRESSIBILITY = ["scheme", "variant", "epsilon"]
@@ -58,7 +60,7 @@ def rulers(measures: pd.DataFrame, critical: pd.DataFrame, bootstrap: Bootstrap)
             told = {**dict(zip(COMPRESSIBILITY, key, strict=True)), "compressibility": f"{key[0]}/{key[1]}"}
             rows.append(compared.assign(scope=scope, **told))
     if not rows:
-        return pd.DataFrame()
+        return empty(RULERS)
     table = pd.concat(rows, ignore_index=True)
     return table.assign(p_corrected=corrected(table["p"].to_numpy()))
 

@@ -13,7 +13,10 @@ def summary(checkpoints: pd.DataFrame, llc: pd.DataFrame, regressions: pd.DataFr
         f"{len(checkpoints)} checkpoints of {checkpoints['model'].nunique()} models;"
         f" LLC status: {', '.join(f'{count} {status}' for status, count in llc['status'].value_counts().items())}"
     ]
-    for (scheme, variant, epsilon), rows in _headlines(regressions).groupby(["scheme", "variant", "epsilon"]):
+    headlines = _headlines(regressions)
+    if headlines.empty:
+        lines += ["", "Of the headline no line is fitted: no model has a window, or none has a critical level in it."]
+    for (scheme, variant, epsilon), rows in headlines.groupby(["scheme", "variant", "epsilon"]):
         lines += ["", f"Critical level of {scheme} ({variant}) at {epsilon:g} nats against the LLC:"]
         lines += [_line(row, width=rows["model"].str.len().max()) for _, row in rows.iterrows()]
     if len(lines) > 1:

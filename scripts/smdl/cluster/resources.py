@@ -54,6 +54,7 @@ def wall_seconds(tables: Iterable[Path]) -> list[float]:
     """Wall times (s) of the jobs that wrote these tables, from their provenance.
 
     Left out are tables that are being written (hidden names), and empty ones of checkpoints that were screened out.
+    Raises StudyError with the name of a damaged one.
     """
     records = [read_provenance(table) for table in tables if not table.name.startswith(".")]
     return [record["wall_seconds"] for record in records if "wall_seconds" in record]

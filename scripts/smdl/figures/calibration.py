@@ -9,11 +9,14 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from smdl.calibration.summary import STANDARD_ERRORS, TOLERANCE
-from smdl.figures.style import COLOURS, MARKERS, STYLE
+from smdl.figures.style import COLOURS, MARKERS, STYLE, nothing
 
 
 def draw(calibration: pd.DataFrame, **_: Any) -> Figure:
     """Left, estimate against truth; right, relative error against the number of weights; hollow where not ok."""
+    calibration = calibration.dropna(subset=["lambda_true", "lambda_hat"])
+    if calibration.empty:
+        return nothing("No case of the calibration has an estimate.")
     with plt.rc_context(STYLE):
         figure, (truth, error) = plt.subplots(1, 2, figsize=(8.4, 3.8))
         for (family, rows), colour, marker in zip(

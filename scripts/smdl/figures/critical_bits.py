@@ -9,7 +9,9 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from smdl.figures.style import COLOURS, FAINT, MARKERS, STYLE
+from smdl.figures.looks import of_headline
+from smdl.figures.style import COLOURS, FAINT, MARKERS, STYLE, nothing
+from smdl.names import in_figure
 from smdl.published import critical_bits
 from smdl.regression import NO_WINDOW
 
@@ -27,10 +29,11 @@ def draw(
     Points outside the window are faint, those whose LLC is not admitted hollow; where the published
     study holds the model, its points are crosses.
     """
-    critical = critical.query(
-        f"scheme == {headline['scheme']!r} and variant == {headline['variant']!r} and epsilon == {headline['epsilon']}"
-    )
-    points = critical.merge(llc, on=["model", "step"], suffixes=("", "_llc"))
+    critical = critical[of_headline(critical, headline) & (critical["epsilon"] == headline["epsilon"])]
+    points = critical.merge(llc, on=["model", "step"], suffixes=("", "_llc")).dropna(subset=["level", "llc"])
+    told = f"{headline['scheme']}, {in_figure(headline['variant'])}"
+    if points.empty:
+        return nothing(f"{told}: no checkpoint has both an LLC and a critical level at {headline['epsilon']:g} nats.")
     published = critical_bits()
     fits = regressions[regressions["headline"]].set_index("model")
     with plt.rc_context(STYLE):
@@ -38,7 +41,7 @@ def draw(
         for i, (model, own) in enumerate(points.groupby("model", sort=False)):
             colour = COLOURS[i % len(COLOURS)]
             _points(axis, own, windows.get(model, NO_WINDOW), admit, colour, MARKERS[i % len(MARKERS)])
-            if model in windows:
+            if model in windows and model in fits.index:
                 _line(axis, own, fits.loc[model], admit, colour)
             else:
                 look = {"color": colour, "marker": MARKERS[i % len(MARKERS)], "alpha": FAINT, "linestyle": ""}
@@ -47,7 +50,7 @@ def draw(
         axis.set_xlabel(r"local learning coefficient $\hat\lambda$")
         unit = critical["unit"].iloc[0]
         axis.set_ylabel(rf"critical level ({unit}) at $\epsilon$ = {headline['epsilon']:g} nats")
-        axis.set_title(f"{headline['scheme']}, {headline['variant']}: critical level against LLC")
+        axis.set_title(f"{told}: critical level against LLC")
         axis.legend(loc="best")
     return figure
 

@@ -9,16 +9,19 @@ from matplotlib.cm import ScalarMappable
 from matplotlib.colors import BoundaryNorm, ListedColormap
 from matplotlib.figure import Figure
 
-from smdl.figures.style import STYLE, training_colours
+from smdl.figures.looks import of_headline
+from smdl.figures.style import STYLE, nothing, training_colours
+from smdl.names import in_figure
 
 SHOWN_TOLERANCES = 8
 
 
 def draw(curves: pd.DataFrame, critical: pd.DataFrame, headline: dict[str, Any], **_: Any) -> Figure:
     """The curves of the headline's variant with its tolerance; dots mark the critical levels."""
-    of_headline = f"scheme == {headline['scheme']!r} and variant == {headline['variant']!r}"
-    curves = curves.query(of_headline)
-    critical = critical.query(f"{of_headline} and epsilon == {headline['epsilon']}")
+    curves = curves[of_headline(curves, headline)].dropna(subset=["coordinate", "delta_loss"])
+    critical = critical[of_headline(critical, headline) & (critical["epsilon"] == headline["epsilon"])]
+    if curves.empty:
+        return nothing(f"{headline['scheme']}, {in_figure(headline['variant'])}: no checkpoint was compressed.")
     models = list(curves["model"].unique())
     with plt.rc_context(STYLE):
         figure, axes = plt.subplots(1, len(models), figsize=(3.1 * len(models) + 0.8, 3.0), squeeze=False, sharey=False)
@@ -35,7 +38,7 @@ def _panel(figure: Figure, axis, curves: pd.DataFrame, critical: pd.DataFrame, h
     for step, colour in zip(steps, colours, strict=True):
         line = curves[curves["step"] == step].groupby("coordinate")["delta_loss"].mean()
         axis.plot(line.index, line, color=colour, linewidth=1.1)
-    points = critical.dropna(subset=["level"])
+    points = critical[critical["step"].isin(steps)].dropna(subset=["level"])
     axis.scatter(
         points["level"],
         [headline["epsilon"]] * len(points),

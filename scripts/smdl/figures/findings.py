@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from smdl.audit import REASONS
-from smdl.figures.style import COLOURS, FAINT, MARKERS, STYLE
+from smdl.figures.style import COLOURS, FAINT, MARKERS, STYLE, nothing
 
 REASON_MARKERS = dict(zip(REASONS, ("X", "D", "s", "^"), strict=True))
 REASON_COLOUR = "#B2182B"
@@ -17,6 +17,8 @@ REASON_COLOUR = "#B2182B"
 
 def draw(audit: pd.DataFrame, **_: Any) -> Figure:
     """Two panels over one axis of training steps, from the table ``audit``: losses above, verdicts below."""
+    if audit.empty:
+        return nothing("The audit has seen no checkpoint.")
     with plt.rc_context(STYLE):
         return _draw(audit)
 

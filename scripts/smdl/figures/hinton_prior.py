@@ -7,7 +7,7 @@ from matplotlib.figure import Figure
 from scipy.stats import norm
 
 from smdl.figures.hinton_weights import shortest
-from smdl.figures.style import COLOURS, STYLE
+from smdl.figures.style import COLOURS, STYLE, nothing
 
 BINS = 60
 
@@ -15,8 +15,10 @@ BINS = 60
 def draw(runs: pd.DataFrame, weights: pd.DataFrame, prior: pd.DataFrame) -> Figure:
     """Density of the mixture and of its Gaussians, on a logarithmic axis, over the histogram of the weights' means."""
     dataset, _ = shortest(runs)
-    means = weights.loc[weights["dataset"] == dataset, "mean"].to_numpy()
-    own = prior[prior["dataset"] == dataset]
+    means = weights.loc[weights["dataset"] == dataset, "mean"].dropna().to_numpy()
+    own = prior[prior["dataset"] == dataset].dropna()
+    if not len(means) or own.empty:
+        return nothing("No network with noisy weights was trained, so no prior was learned.")
     reach = 1.1 * max(np.abs(means).max(), (own["mean"].abs() + 2 * own["std"]).max())
     # narrow Gaussians need points of their own
     near = np.linspace(-4, 4, 81)

@@ -8,9 +8,10 @@ from matplotlib.collections import PatchCollection
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
-from smdl.figures.style import STYLE
+from smdl.figures.style import STYLE, nothing
 
 BACKGROUND = "0.6"
+DRAWN = ("incoming", "outgoing", "hidden_bias")
 
 
 def draw(runs: pd.DataFrame, weights: pd.DataFrame, columns: int) -> Figure:
@@ -20,7 +21,9 @@ def draw(runs: pd.DataFrame, weights: pd.DataFrame, columns: int) -> Figure:
     one with the least description length is drawn.
     """
     dataset, bits = shortest(runs)
-    own = weights[weights["dataset"] == dataset]
+    own = weights[weights["dataset"] == dataset].dropna(subset=["mean"])
+    if not set(DRAWN) <= set(own["kind"]):
+        return nothing("No network with noisy weights was trained.")
     largest = own["mean"].abs().max()
     units = sorted(own["unit"].unique())
     with plt.rc_context({**STYLE, "axes.grid": False}):
@@ -35,9 +38,14 @@ def draw(runs: pd.DataFrame, weights: pd.DataFrame, columns: int) -> Figure:
     return figure
 
 
-def shortest(runs: pd.DataFrame) -> tuple[int, float]:
-    """The data set whose chosen noisy network has the least description length, and the bits of its weights."""
-    noisy = runs[(runs["method"] == "description_length") & runs["chosen"]]
+def shortest(runs: pd.DataFrame) -> tuple[int | None, float]:
+    """The data set whose chosen noisy network has the least description length, and the bits of its weights.
+
+    None, and NaN, where there is no such network.
+    """
+    noisy = runs[(runs["method"] == "description_length") & runs["chosen"]].dropna(subset=["total_bits"])
+    if noisy.empty:
+        return None, np.nan
     best = noisy.loc[noisy["total_bits"].idxmin()]
     return int(best["dataset"]), float(best["weight_bits"])
 

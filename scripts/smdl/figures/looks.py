@@ -1,18 +1,25 @@
 """What the figures of several schemes share: names, looks, and the order of variants."""
 
 from itertools import cycle
+from typing import Any
 
 import pandas as pd
 from matplotlib import colormaps
 
 from smdl.figures.style import COLOURS, MARKERS
+from smdl.names import in_figure
 
 LINES = ("-", "--", ":", "-.")
 
 
 def label(scheme: str, variant: str) -> str:
     """How a variant is called in a figure; one that is named like its scheme only once."""
-    return scheme if scheme == variant else f"{scheme}: {variant}"
+    return scheme if scheme == variant else f"{scheme}: {in_figure(variant)}"
+
+
+def of_headline(table: pd.DataFrame, headline: dict[str, Any]) -> pd.Series:
+    """Which of a table's rows are of the headline's scheme and variant."""
+    return (table["scheme"] == headline["scheme"]) & (table["variant"] == headline["variant"])
 
 
 def variants(table: pd.DataFrame) -> list[tuple[str, str]]:

@@ -10,7 +10,7 @@ from matplotlib.colors import Colormap
 from matplotlib.figure import Figure
 
 from smdl.figures.looks import label, variants
-from smdl.figures.style import STYLE
+from smdl.figures.style import STYLE, nothing
 
 PANELS = (
     ("r2", r"$R^2$ on the LLC", "viridis", 0, 1),
@@ -25,6 +25,8 @@ def draw(regressions: pd.DataFrame, **_: Any) -> Figure:
     A cell is blank where there is no fit: fewer than three checkpoints whose loss crosses the tolerance.
     """
     table = regressions[regressions["window"] == "config"]
+    if table.empty:
+        return nothing("No line is fitted: no model has a window, or none has a critical level in it.")
     rows = variants(table)
     epsilons, models = sorted(table["epsilon"].unique()), list(table["model"].unique())
     columns = [(epsilon, model) for epsilon in epsilons for model in models]

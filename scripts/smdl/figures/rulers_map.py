@@ -8,7 +8,8 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from smdl.figures.style import STYLE
+from smdl.figures.style import STYLE, nothing
+from smdl.names import in_figure
 
 SIGNIFICANT = 0.05
 CELL = 0.23
@@ -21,6 +22,8 @@ def draw(rulers: pd.DataFrame, headline: dict[str, Any], **_: Any) -> Figure:
     varies. A scope of grey cells alone has no panel, if another has any.
     """
     own = rulers[np.isclose(rulers["epsilon"], headline["epsilon"])]
+    if own.empty:
+        return nothing(f"No measure was compared with a critical level at {headline['epsilon']:g} nats.")
     told = own.groupby("scope")["spearman"].transform("count") > 0
     own = own[told | ~told.any()]
     scopes, measures, columns = (list(own[name].unique()) for name in ("scope", "measure", "compressibility"))
@@ -31,7 +34,7 @@ def draw(rulers: pd.DataFrame, headline: dict[str, Any], **_: Any) -> Figure:
             panel = own[own["scope"] == scope].set_index(["measure", "compressibility"])
             image = _panel(axis, panel, measures, columns)
             axis.set_title(scope)
-        axes[0, 0].set_yticks(range(len(measures)), measures)
+        axes[0, 0].set_yticks(range(len(measures)), list(map(in_figure, measures)))
         bar = figure.colorbar(image, ax=axes, orientation="vertical", shrink=0.5, aspect=25, pad=0.02)
         bar.set_label("Spearman's rank correlation (in the cells: times 100)")
         figure.suptitle(
@@ -58,7 +61,7 @@ def _panel(axis: Axes, panel: pd.DataFrame, measures: list[str], columns: list[s
             color="white" if abs(value) > 0.65 else "black",
             weight="bold" if p.iloc[i, j] < SIGNIFICANT else "normal",
         )
-    axis.set_xticks(range(len(columns)), columns, rotation=90)
+    axis.set_xticks(range(len(columns)), list(map(in_figure, columns)), rotation=90)
     axis.tick_params(length=0)
     axis.spines[:].set_visible(False)
     return image

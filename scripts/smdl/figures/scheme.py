@@ -11,7 +11,7 @@ from matplotlib.colors import BoundaryNorm, ListedColormap
 from matplotlib.figure import Figure
 
 from smdl.figures.looks import label
-from smdl.figures.style import COLOURS, FAINT, MARKERS, STYLE, training_colours
+from smdl.figures.style import COLOURS, FAINT, MARKERS, STYLE, nothing, training_colours
 
 SHOWN_TOLERANCES = 4
 
@@ -29,6 +29,8 @@ def draw(
     """The headline's tolerance is the dashed line; points whose LLC is not admitted are hollow."""
     epsilon = headline["epsilon"]
     curves = curves[curves["scheme"] == scheme]
+    if curves.empty:
+        return nothing(f"{scheme}: no checkpoint was compressed.")
     critical = critical[(critical["scheme"] == scheme) & (critical["epsilon"] == epsilon)]
     fits = regressions[
         (regressions["scheme"] == scheme) & (regressions["epsilon"] == epsilon) & (regressions["window"] == "config")
@@ -48,9 +50,8 @@ def draw(
             for axis, model in zip(row, models, strict=False):
                 _curves(axis, own[own["model"] == model], epsilon, colours)
                 axis.set_title(f"{label(scheme, variant)}\n{model}")
-            _against_llc(
-                row[-1], critical[critical["variant"] == variant], llc, fits[fits["variant"] == variant], models, admit
-            )
+            levels, lines = (table[table["variant"] == variant] for table in (critical, fits))
+            _against_llc(row[-1], levels, llc, lines, own["unit"].iloc[0], models, admit)
             row[-1].set_title(f"{label(scheme, variant)}\ncritical level at {epsilon:g} nats")
             row[0].set_ylabel(r"$\Delta$ loss (nats a token)")
         _bar(figure, axes[:, -2], steps)
@@ -71,7 +72,13 @@ def _curves(axis: Axes, own: pd.DataFrame, epsilon: float, colours: dict) -> Non
 
 
 def _against_llc(
-    axis: Axes, critical: pd.DataFrame, llc: pd.DataFrame, fits: pd.DataFrame, models: list[str], admit: list[str]
+    axis: Axes,
+    critical: pd.DataFrame,
+    llc: pd.DataFrame,
+    fits: pd.DataFrame,
+    unit: str,
+    models: list[str],
+    admit: list[str],
 ) -> None:
     points = critical.merge(llc, on=["model", "step"], suffixes=("", "_llc")).dropna(subset=["level"])
     for i, model in enumerate(models):
@@ -94,7 +101,7 @@ def _against_llc(
                 **look,
             )
     axis.set_xlabel(r"local learning coefficient $\hat\lambda$")
-    axis.set_ylabel(f"critical level ({critical['unit'].iloc[0]})")
+    axis.set_ylabel(f"critical level ({unit})")
     axis.legend(loc="best", fontsize=7)
 
 

@@ -7,12 +7,14 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from smdl.figures.looks import label, looks
-from smdl.figures.style import STYLE
+from smdl.figures.style import STYLE, nothing
 
 
 def draw(critical: pd.DataFrame, headline: dict[str, Any], **_: Any) -> Figure:
     """A line a variant, broken where the loss never crosses the tolerance."""
     table = critical[critical["epsilon"] == headline["epsilon"]]
+    if table.empty:
+        return nothing(f"No checkpoint has a critical level at {headline['epsilon']:g} nats.")
     models, look = list(table["model"].unique()), looks(table)
     with plt.rc_context(STYLE):
         figure, axes = plt.subplots(1, len(models), figsize=(3.0 * len(models) + 2.2, 4.2), squeeze=False, sharey=True)

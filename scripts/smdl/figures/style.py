@@ -6,6 +6,7 @@ import matplotlib
 
 matplotlib.use("Agg")
 
+import matplotlib.pyplot as plt
 from matplotlib import colormaps
 from matplotlib.figure import Figure
 
@@ -38,6 +39,14 @@ STYLE = {
 def training_colours(count: int) -> list:
     """``count`` colours from early (dark) to late (bright) checkpoints; the palest end is left out."""
     return [colormaps["viridis"](0.92 * i / max(count - 1, 1)) for i in range(count)]
+
+
+def nothing(why: str) -> Figure:
+    """A figure that has nothing to draw: the sentence ``why`` says what is missing."""
+    with plt.rc_context(STYLE):
+        figure = plt.figure(figsize=(5.2, 1.2), layout="none")
+        figure.text(0.5, 0.5, why, ha="center", va="center", wrap=True)
+    return figure
 
 
 def save(figure: Figure, *paths: str) -> None:

@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
-from smdl.figures.style import COLOURS, STYLE
+from smdl.figures.style import COLOURS, STYLE, nothing
 
 ROWS = {
     "llc": (r"$\hat\lambda$", "viridis"),
@@ -29,6 +29,8 @@ def draw(settings: pd.DataFrame, model: str) -> Figure:
     )
     gammas = sorted(own["gamma"].unique())
     shown = [name for name in ROWS if own[name].notna().any()]
+    if not shown:
+        return nothing(f"{model}: no setting of the sweep was tried.")
     with plt.rc_context({**STYLE, "axes.grid": False}):
         figure, axes = plt.subplots(
             len(shown), len(gammas), figsize=(2.0 * len(gammas) + 1.2, 1.7 * len(shown) + 0.5), squeeze=False

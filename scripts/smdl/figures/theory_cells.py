@@ -6,7 +6,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from smdl.figures.style import COLOURS, MARKERS, STYLE
+from smdl.figures.style import COLOURS, MARKERS, STYLE, nothing
 
 COLUMNS = 5
 LOOKS = {
@@ -19,7 +19,9 @@ LOOKS = {
 
 def draw(bits: pd.DataFrame, **_: float) -> Figure:
     """One panel a model; the line has the slope lambda / d of theory and passes through the finest box."""
-    names = list(bits["model"].unique())
+    names = list(bits.loc[bits["cell"] == "box", "model"].unique())
+    if not names:
+        return nothing("No box was measured.")
     rows = -(-len(names) // COLUMNS)
     with plt.rc_context(STYLE):
         figure, axes = plt.subplots(rows, COLUMNS, figsize=(11, 2.4 * rows), sharex=True, squeeze=False)

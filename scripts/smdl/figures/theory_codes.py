@@ -5,7 +5,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from smdl.figures.style import COLOURS, MARKERS, STYLE
+from smdl.figures.style import COLOURS, MARKERS, STYLE, nothing
 
 LABELS = {"redundancy": "volume code", "redundancy_grid": "regular code"}
 
@@ -13,7 +13,9 @@ LABELS = {"redundancy": "volume code", "redundancy_grid": "regular code"}
 def draw(redundancy: pd.DataFrame, theory: pd.DataFrame, **_: float) -> Figure:
     """One panel a model: mean over codebooks and draws with two standard errors, the fits, and the real codewords."""
     fits = theory.set_index(["model", "method"])
-    names = list(redundancy["model"].unique())
+    names = [name for name in redundancy["model"].unique() if all((name, code) in fits.index for code in LABELS)]
+    if not names:
+        return nothing("No code's redundancy was measured and fitted.")
     with plt.rc_context(STYLE):
         figure, axes = plt.subplots(1, len(names), figsize=(2.4 * len(names), 3.1), squeeze=False)
         for axis, name in zip(axes[0], names, strict=True):

@@ -7,7 +7,7 @@ import torch
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from smdl.figures.style import COLOURS, STYLE
+from smdl.figures.style import COLOURS, STYLE, nothing
 from smdl.theory.models import HALF_WIDTH, MODELS, Model
 
 LEVELS = (1e-3, 1e-2, 1e-1, 1e0)
@@ -21,7 +21,10 @@ TAIL = 0.99
 def draw(clouds: pd.DataFrame, theory: pd.DataFrame, n_beta: float, gamma: float) -> Figure:
     """Above: draws over the sublevel sets. Below: histogram of n_beta K with its mean, the estimate."""
     fits = theory[theory["method"] == "sampler"].set_index("model")
-    names = list(clouds["model"].unique())
+    clouds = clouds.dropna(subset=["excess"])
+    names = [name for name in clouds["model"].unique() if name in fits.index]
+    if not names:
+        return nothing("The sampler has drawn nothing.")
     with plt.rc_context(STYLE):
         figure, axes = plt.subplots(2, len(names), figsize=(2.3 * len(names), 4.6), squeeze=False)
         for column, name in zip(axes.T, names, strict=True):

@@ -5,7 +5,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from smdl.figures.style import STYLE
+from smdl.figures.style import STYLE, nothing
 
 COLUMNS = 5
 EXACT, SPLITTING = "#0072B2", "#D55E00"
@@ -14,7 +14,12 @@ EXACT, SPLITTING = "#0072B2", "#D55E00"
 def draw(volumes: pd.DataFrame, theory: pd.DataFrame, **_: float) -> Figure:
     """One panel a model: points of splitting with their spread, the exact integral, and the fitted law."""
     fits = theory.set_index(["model", "method"])
-    models = list(volumes["model"].unique())
+    volumes = volumes.dropna(subset=["eps", "log_volume"])
+    measured = volumes.drop_duplicates(["model", "method"]).itertuples()
+    fitted = {row.model: None for row in measured if (row.model, row.method) in fits.index}
+    models = list(fitted)
+    if not models:
+        return nothing("No volume was measured and fitted.")
     rows = -(-len(models) // COLUMNS)
     with plt.rc_context(STYLE):
         figure, axes = plt.subplots(rows, COLUMNS, figsize=(11, 2.5 * rows), squeeze=False)
@@ -22,7 +27,7 @@ def draw(volumes: pd.DataFrame, theory: pd.DataFrame, **_: float) -> Figure:
             own = volumes[volumes["model"] == name]
             for method, colour, marker in (("volume_exact", EXACT, "-"), ("volume_splitting", SPLITTING, "o")):
                 curve = own[own["method"] == method].groupby("eps")["log_volume"].agg(["mean", "std"])
-                if curve.empty:
+                if curve.empty or (name, method) not in fits.index:
                     continue
                 fit = fits.loc[(name, method)]
                 label = (
@@ -44,7 +49,6 @@ def draw(volumes: pd.DataFrame, theory: pd.DataFrame, **_: float) -> Figure:
                 law = fit["lambda_fit"] * logs - (fit["m_fit"] - 1) * np.log(logs + fit["shift"]) + fit["constant"]
                 if marker == "o":
                     axis.plot(curve.index, -law, color="black", linewidth=0.8)
-            fit = fits.loc[(name, method)]
             axis.set_title(rf"{name}: $\lambda$ = {fit['lambda_true']:g}, $m$ = {fit['m_true']:.0f}")
             axis.set_xscale("log")
             axis.set_ylim(top=axis.get_ylim()[1] + 0.35 * np.ptp(axis.get_ylim()))

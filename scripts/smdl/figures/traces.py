@@ -7,12 +7,14 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from smdl.figures.style import COLOURS, STYLE
+from smdl.figures.style import COLOURS, STYLE, nothing
 from smdl.tables.study import CONTROL, POSTERIOR
 
 
 def draw(draws: pd.DataFrame, **_: Any) -> Figure:
     """A row a model, a column a checkpoint; the posterior's chains in colour, the control's in grey."""
+    if draws.empty:
+        return nothing("No chain was sampled.")
     models = list(draws["model"].unique())
     widest = int(draws.groupby("model")["step"].nunique().max())
     with plt.rc_context({**STYLE, "font.size": 7, "axes.titlesize": 7}):

@@ -7,11 +7,13 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from smdl.figures.style import COLOURS, STYLE
+from smdl.figures.style import COLOURS, STYLE, nothing
 
 
 def draw(checkpoints: pd.DataFrame, llc: pd.DataFrame, admit: list[str], **_: Any) -> Figure:
     """Above, the loss on the evaluation blocks; below, the LLC and its control, hollow where not admitted."""
+    if checkpoints.empty:
+        return nothing("There is no checkpoint whose loss was measured.")
     models = list(checkpoints["model"].unique())
     with plt.rc_context(STYLE):
         figure, axes = plt.subplots(

@@ -1,6 +1,7 @@
 """The report's front page: what was studied and found, how sure it is, what was left out and what failed.
 
-It is reStructuredText, as Snakemake's reports are; every number in it comes from the study's tables.
+It is reStructuredText, as Snakemake's reports are; every number in it comes from the study's tables. What the user or a
+job named or wrote stands in it escaped (smdl.names): as markup it could bring a script into the page.
 """
 
 from collections.abc import Iterable
@@ -8,6 +9,7 @@ from typing import Any
 
 import pandas as pd
 
+from smdl.names import in_markup
 from smdl.progress import FAILED, STATES, last_lines
 
 Tables = dict[str, pd.DataFrame]
@@ -52,7 +54,8 @@ def _studied(config: dict[str, Any], tables: Tables) -> str:
     models, headline, llc = config["models"], config["compression"]["headline"], config["llc"]
     count = sum(len(its["steps"]) for its in models.values())
     schemes = ", ".join(
-        f"{name} ({', '.join(its['variants'])})" for name, its in config["compression"]["schemes"].items()
+        f"{name} ({', '.join(map(in_markup, its['variants']))})"
+        for name, its in config["compression"]["schemes"].items()
     )
     return (
         f"How far can a language model's weights be compressed before its loss rises, and does {ESTIMATE}, a measure of"
@@ -69,7 +72,7 @@ def _models(models: dict[str, Any], tables: Tables) -> str:
     named = []
     for name, its in models.items():
         size = f"{sizes[name]:,} weights, " if name in sizes else ""
-        named.append(f"{name} ({size}steps {min(its['steps'])} to {max(its['steps'])})")
+        named.append(f"{in_markup(name)} ({size}steps {min(its['steps'])} to {max(its['steps'])})")
     return ", ".join(named)
 
 
@@ -87,7 +90,10 @@ def finding(headline: dict[str, Any], tables: Tables) -> Iterable[str]:
         return
     window, everything = headline_fits(tables["regressions"])
     fitted = window.dropna(subset=["slope"])
-    name = f"{headline['scheme']} ({headline['variant']}) at {headline['epsilon']:g} nats"
+    name = f"{headline['scheme']} ({in_markup(headline['variant'])}) at {headline['epsilon']:g} nats"
+    if window.empty:
+        yield f"For {name} no line is fitted: no model has a window, or none has a critical level in it."
+        return
     if fitted.empty:
         yield f"For {name} no regression could be made: too few checkpoints are left."
     else:
@@ -104,7 +110,7 @@ def finding(headline: dict[str, Any], tables: Tables) -> Iterable[str]:
     )
     yield _table(
         ["model", "R² LLC", "R² control", "R² loss", "added to control", "added to loss"],
-        [[row["model"], *(_number(row[column]) for column in RIVALS)] for _, row in window.iterrows()],
+        [[in_markup(row["model"]), *(_number(row[column]) for column in RIVALS)] for _, row in window.iterrows()],
     )
 
 
@@ -128,7 +134,7 @@ def _verdict(name: str, fitted: pd.DataFrame) -> str:
 def _fit_row(row: pd.Series) -> list[str]:
     steps = f"{row['first']} to {row['last']}" + (" (all)" if row["window"] == "all" else "")
     return [
-        row["model"],
+        in_markup(row["model"]),
         steps,
         str(row["n"]),
         str(row["excluded"]),
@@ -178,12 +184,12 @@ def _exclusions(tables: Tables) -> Iterable[str]:
             steps = rows.groupby(columns, dropna=False, sort=False)["step"].agg(lambda own: ", ".join(map(str, own)))
             yield _table(
                 ["model", "steps", "estimate", "status"],
-                [[key[0], own, _estimate(*key[1:5]), key[5]] for key, own in steps.items()],
+                [[in_markup(key[0]), own, _estimate(*key[1:5]), in_markup(key[5])] for key, own in steps.items()],
             )
 
 
 def _estimate(what: str, scheme: str, variant: str, epsilon: float) -> str:
-    return "LLC" if what == "llc" else f"{what}, {scheme} ({variant}), {epsilon:g} nats"
+    return "LLC" if what == "llc" else f"{what}, {scheme} ({in_markup(variant)}), {epsilon:g} nats"
 
 
 def _failures(jobs: pd.DataFrame) -> Iterable[str]:
@@ -194,7 +200,7 @@ def _failures(jobs: pd.DataFrame) -> Iterable[str]:
         yield "No job failed."
     for _, job in failed.iterrows():
         lines = "\n".join(f"   {line}" for line in last_lines(job["log"], 5)) or "   (the log is empty)"
-        yield f"**{job['rule']} failed**; its log, {job['log']}, ends with ::\n\n{lines}"
+        yield f"**{job['rule']} failed**; its log, {in_markup(job['log'])}, ends with ::\n\n{lines}"
 
 
 def _provenance(tables: Tables) -> Iterable[str]:
@@ -202,6 +208,9 @@ def _provenance(tables: Tables) -> Iterable[str]:
         yield "Not gathered yet."
         return
     runs = tables["runs"]
+    if runs.empty:
+        yield "No file tells how it was made: every checkpoint was screened out."
+        return
     yield (
         f"{len(runs)} files took {runs['wall_seconds'].sum() / 3600:.2f} hours of work in all, at most"
         f" {runs['peak_memory_mb'].max():.0f} MB of memory, on {_listed(runs['device'])}. Commit of the workflow:"
@@ -211,7 +220,7 @@ def _provenance(tables: Tables) -> Iterable[str]:
 
 
 def _listed(values: pd.Series) -> str:
-    return "; ".join(sorted(set(values)))
+    return "; ".join(sorted(set(map(in_markup, values))))
 
 
 def _number(value: float) -> str:

@@ -6,7 +6,8 @@ from typing import Any
 
 import pandas as pd
 
-from smdl.tables import read_provenance
+from smdl.tables import empty, read_provenance
+from smdl.tables.report import RUNS
 
 
 def runs(paths: list[str], folder: str) -> pd.DataFrame:
@@ -16,6 +17,8 @@ def runs(paths: list[str], folder: str) -> pd.DataFrame:
     """
     records = {path: read_provenance(path) for path in paths}
     rows = [_row(Path(path), folder, record) for path, record in records.items() if "screened_out" not in record]
+    if not rows:
+        return empty(RUNS)
     return pd.DataFrame(rows).astype({"seed": "Int64"})
 
 

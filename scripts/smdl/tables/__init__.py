@@ -5,6 +5,8 @@ The schemas themselves are in the modules of this package, one theme each.
 
 import hashlib
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,6 +17,7 @@ import pyarrow.parquet as pq
 
 from smdl.errors import StudyError
 from smdl.files import replacing
+from smdl.names import in_cell
 
 PROVENANCE_KEY = b"smdl"
 
@@ -75,9 +78,14 @@ def write_table(
 
 
 def write_csv(path: str | Path, table: Table, rows: pd.DataFrame | list[dict[str, Any]]) -> None:
-    """Write ``rows`` as CSV under ``path`` atomically, for people and for the report."""
+    """Write ``rows`` as CSV under ``path`` atomically, for people and for the report.
+
+    A text that a spreadsheet would take for a formula gets an apostrophe before it (smdl.names).
+    """
+    shown = table.conform(rows)
+    texts = [column.name for column in table.columns if column.type == TEXT]
     with replacing(path) as temporary:
-        table.conform(rows).to_csv(temporary, index=False)
+        shown.assign(**{name: shown[name].map(in_cell) for name in texts}).to_csv(temporary, index=False)
 
 
 def empty(table: Table) -> pd.DataFrame:
@@ -86,19 +94,41 @@ def empty(table: Table) -> pd.DataFrame:
 
 
 def read_table(path: str | Path) -> pd.DataFrame:
-    """The rows of a Parquet file."""
-    return pq.read_table(path).to_pandas()
+    """The rows of a Parquet file; raises StudyError where it is damaged."""
+    with whole(path):
+        return pq.read_table(path).to_pandas()
 
 
 def read_tables(paths: str | list[str]) -> pd.DataFrame:
     """The rows of one or several Parquet files of one schema, in the order given."""
     paths = [paths] if isinstance(paths, str) else paths
-    return pa.concat_tables([pq.read_table(path).replace_schema_metadata(None) for path in paths]).to_pandas()
+    parts = []
+    for path in paths:
+        with whole(path):
+            parts.append(pq.read_table(path).replace_schema_metadata(None))
+    return pa.concat_tables(parts).to_pandas()
 
 
 def read_provenance(path: str | Path) -> dict[str, Any]:
-    """What a Parquet file says of its making."""
-    return json.loads(pq.read_schema(path).metadata[PROVENANCE_KEY])
+    """What a Parquet file says of its making; raises StudyError where it is damaged."""
+    with whole(path):
+        return json.loads(pq.read_schema(path).metadata[PROVENANCE_KEY])
+
+
+@contextmanager
+def whole(path: str | Path) -> Iterator[None]:
+    """Raise StudyError with the file's name where what is read in the body shows that ``path`` is damaged."""
+    try:
+        yield
+    except (FileNotFoundError, PermissionError):
+        raise
+    # Arrow's errors are ValueErrors and OSErrors; a file of another program has no provenance, or none at all.
+    except (ValueError, OSError, KeyError, TypeError) as error:
+        said = str(error).split("\n")[0].rstrip(".")
+        why = "it carries no provenance" if isinstance(error, KeyError | TypeError) else said
+        raise StudyError(
+            f"{path} is not a whole table of this workflow ({why}); delete it and run the study again, to make it anew"
+        ) from error
 
 
 def digest_of(*parts: Any) -> str:

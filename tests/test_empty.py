@@ -1,0 +1,192 @@
+"""Every figure, table and page has its empty form: no rows, NaN alone, one row, one model, nothing of the headline."""
+
+import importlib
+import inspect
+import io
+import pkgutil
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+import pytest
+from docutils.core import publish_string
+
+import smdl.figures
+from smdl.audit import Limits, audit
+from smdl.config import validated
+from smdl.gather import checkpoints, llc
+from smdl.llc.estimate import Gates
+from smdl.measures import measures
+from smdl.regression import regressions
+from smdl.report.exclusions import exclusions
+from smdl.report.explorer import draw as explorer
+from smdl.report.explorer import page as explorer_page
+from smdl.report.front import front_page
+from smdl.report.pages import page
+from smdl.report.runs import runs
+from smdl.rulers import Bootstrap, rulers
+from smdl.summary import summary
+from smdl.tables import FLAG, INTEGER, NUMBER, TEXT, Table, empty, read_table, write_csv, write_table
+from smdl.tables.registry import by_theme, declared
+from smdl.tables.report import RUNS
+from workflow import small_config
+
+MODULES = [
+    importlib.import_module(f"smdl.figures.{found.name}") for found in pkgutil.iter_modules(smdl.figures.__path__)
+]
+FIGURES = {module.__name__.rsplit(".", 1)[1]: module.draw for module in MODULES if hasattr(module, "draw")}
+TABLES = {table.name: table for tables in by_theme().values() for table in tables}
+
+# Tables that figures know by a shorter name.
+SHORT = {"settings": "sweep_settings", "runs": "hinton_runs", "weights": "hinton_weights", "prior": "hinton_prior"}
+SETTINGS = {
+    "headline": {"scheme": "quantize", "variant": "minimised", "epsilon": 0.02},
+    "windows": {"a": [1, 30], "b": [1, 30]},
+    "admit": ["ok"],
+    "scheme": "quantize",
+    "model": "a",
+    "columns": 3,
+    "n_beta": 30.0,
+    "gamma": 300.0,
+}
+WORDS = {
+    "scheme": ["quantize"],
+    "compressibility": ["quantize/minimised", "prune/wanda"],
+    "epsilon": [0.02, 0.1],
+    "variant": ["minimised", "maximum"],
+    "status": ["ok"],
+    "reason": ["loss out of order"],
+    "window": ["config", "all"],
+    "cell": ["box", "cube"],
+    "code": ["redundancy", "redundancy_grid"],
+    "scope": ["a", "all models"],
+    ("theory", "method"): ["sampler", "redundancy", "redundancy_grid", "volume_exact", "volume_splitting"],
+    ("volumes", "method"): ["volume_exact", "volume_splitting"],
+    "choice": ["least total", "headline"],
+    "levels": [3, 9],
+    ("hinton_runs", "method"): ["description_length"],
+    ("hinton_weights", "kind"): ["incoming", "outgoing", "hidden_bias"],
+    "kind": ["posterior", "control"],
+    "dataset": [1],
+}
+FORMS = ["no rows", "not a number", "one row", "one model"]
+OTHERWISE = {
+    "nothing of the headline": {"headline": {"scheme": "prune", "variant": "none", "epsilon": 7.0}},
+    "no window": {"windows": {}, "regressions": None},
+    "no status admitted": {"admit": []},
+}
+CASES = [(name, form) for name in FIGURES for form in FORMS] + [
+    (name, form)
+    for form, changed in OTHERWISE.items()
+    for name in FIGURES
+    if not changed.keys().isdisjoint(inspect.signature(FIGURES[name]).parameters)
+]
+
+
+def rows_of(table: Table, models: list[str], steps: list[int], value: float | None) -> pd.DataFrame:
+    """Rows of a table for every combination of its words; numbers are ``value``, or rise from row to row where None."""
+    words = WORDS | {name[1]: own for name, own in WORDS.items() if name[0] == table.name}
+    words |= {"model": models, "step": steps}
+    axes = {name: words[name] for name in table.key if name in words}
+    axes = axes or {table.key[0]: ["a", "b"] if table.schema.field(table.key[0]).type == TEXT else [1, 2]}
+    rows = pd.MultiIndex.from_product(axes.values(), names=list(axes)).to_frame(index=False)
+    rising = 1 + 0.01 * np.arange(len(rows))
+    for column in table.columns:
+        if column.name not in axes:
+            number = rising if value is None else np.full(len(rows), value)
+            word = words.get(column.name, ["x"])[0]
+            rows[column.name] = {TEXT: word, INTEGER: 1, NUMBER: number, FLAG: True}[column.type]
+    if "headline" in rows:
+        rows["headline"] = rows[["variant", "epsilon", "window"]].eq(["minimised", 0.02, "config"]).all(axis=1)
+    return rows[[column.name for column in table.columns]]
+
+
+def table_of(table: Table, form: str) -> pd.DataFrame:
+    """A table in one of ``FORMS``."""
+    match form:
+        case "no rows":
+            return empty(table)
+        case "not a number":
+            return rows_of(table, ["a"], [1, 2], np.nan)
+        case "one row":
+            return rows_of(table, ["a"], [1], 1.0).head(1)
+        case "one model":
+            return rows_of(table, ["a"], [1, 10, 20], None)
+        case "no window" if table.name == "regressions":
+            return empty(table)
+        case _:
+            return rows_of(table, ["a", "b"], [1, 10, 20], None)
+
+
+def drawn(name: str, form: str) -> plt.Figure:
+    """A figure drawn in one of ``FORMS``, and saved."""
+    tables, settings = {}, {}
+    for parameter in inspect.signature(FIGURES[name]).parameters.values():
+        if parameter.name in SETTINGS:
+            settings[parameter.name] = OTHERWISE.get(form, {}).get(parameter.name, SETTINGS[parameter.name])
+        elif parameter.kind is not parameter.VAR_KEYWORD:
+            tables[parameter.name] = table_of(declared(SHORT.get(parameter.name, parameter.name)), form)
+            if name == "theory_level_sets":
+                tables[parameter.name]["model"] = "tanh"
+    figure = FIGURES[name](**tables, **settings)
+    figure.savefig(io.BytesIO(), format="svg")
+    plt.close(figure)
+    return figure
+
+
+@pytest.mark.parametrize(("name", "form"), CASES)
+def test_every_figure_draws(name, form):
+    figure = drawn(name, form)
+    if form == "no rows":
+        (said,) = figure.texts
+        assert said.get_text().endswith("."), "a sentence says what is missing"
+
+
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("name", TABLES)
+def test_every_table_has_its_page_and_its_csv(name, form, tmp_path):
+    rows = table_of(TABLES[name], form)
+    assert "<table>" in page(TABLES[name], rows)
+    write_csv(tmp_path / "table.csv", TABLES[name], rows)
+    assert list(pd.read_csv(tmp_path / "table.csv").columns) == [column.name for column in TABLES[name].columns]
+
+
+@pytest.mark.parametrize("form", [*FORMS, *OTHERWISE])
+def test_the_interactive_figure_draws(form):
+    tables = {name: table_of(declared(name), form) for name in ("llc", "critical", "regressions")}
+    settings = {name: SETTINGS[name] for name in ("headline", "windows", "admit")}
+    settings |= {name: value for name, value in OTHERWISE.get(form, {}).items() if name in settings}
+    assert "<script>" in explorer_page(explorer(**tables, **settings))
+
+
+@pytest.mark.parametrize("form", [*FORMS, "no window"])
+def test_the_front_page_and_the_summary_are_written(form):
+    tables = {name: table_of(table, form) for name, table in TABLES.items()}
+    jobs = pd.DataFrame({"rule": [], "state": [], "log": []})
+    config = validated(small_config())
+    front = publish_string(front_page(config, tables, jobs), writer="html5", settings_overrides={"halt_level": 2})
+    assert b"How it was made" in front
+    assert summary(tables["checkpoints"], tables["llc"], tables["regressions"])
+    if form in ("no rows", "no window"):
+        assert b"no model has a window" in front
+        assert "no line is fitted" in summary(tables["checkpoints"], tables["llc"], tables["regressions"])
+
+
+def test_a_study_whose_checkpoints_are_all_screened_out_has_empty_tables(tmp_path):
+    """Every job has left its table without rows: so are those that are gathered from them."""
+    none = {name: empty(table) for name, table in TABLES.items()}
+    made = {
+        "audit": audit(none["manifest"], none["losses"], none["screening"], Limits()),
+        "checkpoints": checkpoints(none["manifest"], none["losses"]),
+        "llc": llc(
+            none["draws"], none["checkpoints"], none["audit"], {}, Gates(**validated(small_config())["llc"]["gates"])
+        ),
+        "regressions": regressions(none["critical"], none["llc"], {}, SETTINGS["headline"], ["ok"]),
+        "exclusions": exclusions(none["llc"], none["critical"], {}, ["ok"]),
+        "measures": measures(none["checkpoints"], none["llc"], ["ok"], proxies=none["proxies"]),
+        "rulers": rulers(none["measures"], none["critical"], Bootstrap(10, 1)),
+    }
+    for name, rows in made.items():
+        write_table(tmp_path / "table.parquet", declared(name), rows, {"screened_out": True})
+        assert read_table(tmp_path / "table.parquet").empty
+    assert RUNS.conform(runs([str(tmp_path / "table.parquet")], str(tmp_path))).empty
