@@ -13,7 +13,8 @@ import yaml
 from jsonschema import Draft202012Validator
 from jsonschema.exceptions import ValidationError
 
-from smdl.errors import StudyError
+from smdl.errors import StudyError, one_line
+from smdl.text_files import PACKAGE_BYTES, files_below, known_forms, most_tokens
 
 SCHEMA = yaml.safe_load((Path(__file__).parent / "config.schema.yaml").read_text())
 
@@ -119,7 +120,8 @@ def _describe(schema: dict[str, Any]) -> str:
 
 def _cross_checks(config: dict[str, Any]) -> Iterator[str]:
     """Problems that no single key shows; the config has passed the schema."""
-    yield from _check_corpus(config["corpus"])
+    problems = list(_check_corpus(config["corpus"]))
+    yield from problems or _check_text(config["corpus"], config["models"])
     for name, model in config["models"].items():
         yield from _check_source(f"models.{name}", model)
         yield from _check_steps(f"models.{name}", model)
@@ -141,8 +143,68 @@ def _check_corpus(corpus: dict[str, Any]) -> Iterator[str]:
     if "path" in corpus and not Path(corpus["path"]).is_dir():
         yield f"corpus.path: {corpus['path']!r} is not a folder"
     named = corpus["source"] == "hub" and corpus["tokenizer"].count("/") == 1
-    if corpus["tokenizer"] != "bytes" and not named and not Path(corpus["tokenizer"]).is_file():
-        yield f"corpus.tokenizer: {corpus['tokenizer']!r} is neither bytes nor a tokenizer.json file"
+    if corpus["tokenizer"] != "bytes" and not named:
+        yield from _check_tokenizer(Path(corpus["tokenizer"]))
+    if not corpus["files"]:
+        yield "corpus.files: '' matches no file; * matches all"
+
+
+def _check_tokenizer(path: Path) -> Iterator[str]:
+    """The file is there and begins as JSON does; the job that uses it reads the rest."""
+    if not path.is_file():
+        yield f"corpus.tokenizer: {str(path)!r} is neither bytes nor a tokenizer.json file"
+        return
+    try:
+        with path.open("rb") as file:
+            head = file.read(100).lstrip()
+    except OSError as error:
+        yield f"corpus.tokenizer: {str(path)!r} cannot be read ({error.strerror})"
+        return
+    if not head.startswith(b"{"):
+        what = "a pointer of Git LFS, not the file itself" if b"git-lfs" in head else "not a JSON object"
+        yield f"corpus.tokenizer: {str(path)!r} is {what}; a tokenizer.json is wanted"
+
+
+def _check_text(corpus: dict[str, Any], models: dict[str, Any]) -> Iterator[str]:
+    """The text can be enough for the blocks asked for, and for a batch of every training, as far as sizes tell."""
+    trained = {name: model["training"] for name, model in models.items() if "training" in model}
+    asked, context = sum(corpus["blocks"].values()), corpus["context"]
+    batch = max((training["batch_size"] for training in trained.values()), default=0)
+    match corpus["source"]:
+        case "hub":
+            for name in trained:
+                yield (
+                    f"models.{name}.source: nothing is left for training, since of a hub's dataset no more is read"
+                    " than the other splits need; train on a local corpus"
+                )
+            return
+        case "local":
+            try:
+                if next(files_below(corpus["path"]), None) is None:
+                    yield f"corpus.path: {corpus['path']!r} holds no {known_forms()} file"
+                    return
+                tokens = most_tokens(corpus["path"], (asked + batch) * context)
+            except StudyError as problem:
+                yield str(problem)
+                return
+        case _:
+            tokens = PACKAGE_BYTES[corpus["name"]] + 1
+    if tokens is None:
+        return
+    blocks = tokens // context
+    if blocks < asked:
+        text = one_line(corpus.get("path") or corpus["name"])
+        yield (
+            f"corpus.blocks: {asked} blocks of {context} tokens are asked for, and {text} gives at most {blocks}:"
+            " more text, shorter or fewer blocks"
+        )
+        return
+    for name, training in trained.items():
+        if training["batch_size"] > blocks - asked:
+            yield (
+                f"models.{name}.training.batch_size: {training['batch_size']} blocks a step, and the corpus leaves at"
+                f" most {blocks - asked} for training: smaller batches, more text, or fewer blocks in corpus.blocks"
+            )
 
 
 def _check_source(key: str, model: dict[str, Any]) -> Iterator[str]:

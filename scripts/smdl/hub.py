@@ -207,7 +207,7 @@ def tokenizer_files(at: Revision) -> list[RemoteFile]:
 
 
 def check_downloaded(folder: str | Path) -> None:
-    """Raise StudyError, in one line, where a downloaded config is no JSON object or an index leads out of the folder."""
+    """Raise StudyError, in one line, where a downloaded config is no JSON object or an index leads elsewhere."""
     folder = Path(folder)
     checks.check_object(folder / CONFIG[0])
     for form, name in INDEX.items():

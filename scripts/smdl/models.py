@@ -68,6 +68,16 @@ def as_tokens(blocks: np.ndarray, model: nn.Module) -> Tensor:
     return torch.from_numpy(np.asarray(blocks, dtype=np.int64)).to(next(model.parameters()).device)
 
 
+def check_tokens(model: nn.Module, blocks: np.ndarray, folder: str | Path) -> None:
+    """Raise StudyError where ``blocks`` hold a token that the model of ``folder`` does not know."""
+    known, largest = model.get_input_embeddings().num_embeddings, int(blocks.max(initial=0))
+    if largest >= known:
+        raise StudyError(
+            f"{folder}: the model knows {known} tokens, and the corpus holds token {largest}:"
+            " corpus.tokenizer is not the model's own"
+        )
+
+
 class BlockLoss:
     """The loss of a model over token blocks, as the sampler sees it (smdl.llc.sampler.Loss).
 

@@ -6,7 +6,6 @@ Both hold plain text, JSONL or Parquet, the first two compressed or not; the ord
 import gzip
 import io
 import json
-import os
 import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path, PurePosixPath
@@ -17,6 +16,7 @@ import pyarrow.parquet as pq
 import zstandard
 
 from smdl.errors import StudyError, one_line, shown
+from smdl.text_files import files_below, form_of, known_forms
 
 if TYPE_CHECKING:
     from smdl.hub import RemoteFile, Revision
@@ -29,7 +29,7 @@ class _Zstandard(io.RawIOBase):
     """The content of a .zst file; EOFError where its last frame has no end, which zstandard's own reader lets pass."""
 
     def __init__(self, raw: BinaryIO):
-        self.raw, self.frame, self.packed, self.unpacked = raw, None, b"", b""
+        self.raw, self.frame, self.packed, self.unpacked = raw, None, b"", memoryview(b"")
 
     def readable(self) -> bool:
         return True
@@ -49,7 +49,7 @@ class _Zstandard(io.RawIOBase):
                 raise EOFError("it ends before its last frame does")
             return False
         self.frame = self.frame or zstandard.ZstdDecompressor().decompressobj()
-        self.unpacked = self.frame.decompress(self.packed)
+        self.unpacked = memoryview(self.frame.decompress(self.packed))
         self.packed = self.frame.unused_data
         self.frame = None if self.frame.eof else self.frame
         return True
@@ -59,61 +59,27 @@ COMPRESSED: dict[str, Callable[[BinaryIO], BinaryIO]] = {
     ".gz": lambda raw: gzip.GzipFile(fileobj=raw),
     ".zst": lambda raw: io.BufferedReader(_Zstandard(raw)),
 }
-FORMS = (".txt", ".jsonl", ".json", ".parquet")
 BATCH_ROWS = 256
 REMOTE_BUFFER = 2**20
 DAMAGE = (gzip.BadGzipFile, zlib.error, EOFError, zstandard.ZstdError, pa.ArrowException)
 
 
 def folder_documents(folder: str | Path, column: str) -> Iterator[str]:
-    """The documents of every file of a known form below ``folder``; StudyError where there is none, or one is unread."""
-    paths = sorted(folder_files(folder))
+    """The documents of every file of a known form below ``folder``; StudyError where there is none, or one not read."""
+    paths = sorted(files_below(folder))
     if not paths:
-        raise StudyError(f"corpus.path: {folder} holds no {_named_forms()} file")
+        raise StudyError(f"corpus.path: {folder} holds no {known_forms()} file")
     for path in paths:
-        if not path.is_file():
-            what = "a link that leads nowhere" if path.is_symlink() else "no ordinary file"
-            raise StudyError(f"corpus: {one_line(path)} is {what}: remove it, or put the file there")
         try:
+            if not path.is_file():
+                what = "a link that leads nowhere" if path.is_symlink() else "no ordinary file"
+                raise StudyError(f"corpus: {one_line(path)} is {what}: remove it, or put the file there")
             with path.open("rb") as raw:
                 yield from _documents(raw, str(path), column)
         except OSError as error:
             raise StudyError(
                 f"corpus: {one_line(path)} cannot be read ({error.strerror or one_line(error)})"
             ) from error
-
-
-def folder_files(folder: str | Path) -> Iterator[Path]:
-    """The paths below ``folder`` whose names tell a known form, links followed, as they are found.
-
-    Raises StudyError for a folder that cannot be read, and for a link to one of the folders around it.
-    """
-
-    def unread(error: OSError) -> None:
-        raise StudyError(f"corpus.path: {one_line(error.filename)} cannot be read ({error.strerror})")
-
-    for place, folders, files in os.walk(folder, onerror=unread, followlinks=True):
-        here = Path(place)
-        around = {os.path.realpath(parent) for parent in (here, *here.parents)}
-        for name in folders:
-            if (here / name).is_symlink() and os.path.realpath(here / name) in around:
-                raise StudyError(f"corpus.path: {one_line(here / name)} is a link to a folder around it: remove it")
-        yield from (here / name for name in files if _form(name))
-
-
-def too_few_bytes(folder: str | Path, needed: int) -> int | None:
-    """The bytes of text below ``folder``, end marks included, where that is fewer than ``needed``; None elsewhere.
-
-    At most as many are counted as are needed. Where a file is packed, its name alone says enough: None.
-    """
-    found = 0
-    for path in folder_files(folder):
-        if not path.is_file() or _form(path.name) == ".parquet" or path.suffix in COMPRESSED:
-            return None
-        found += path.stat().st_size + 1
-        if found >= needed:
-            return None
-    return found
 
 
 def spoken(documents: Iterator[str], source: str) -> Iterator[str]:
@@ -135,9 +101,11 @@ def hub_documents(repo: str, revision: str, files: str, column: str) -> tuple[st
     from smdl import hub
 
     at = hub.revision(repo, revision, kind="dataset")
-    found = sorted((f for f in at.files if _form(f.path) and PurePosixPath(f.path).match(files)), key=lambda f: f.path)
+    found = sorted(
+        (f for f in at.files if form_of(f.path) and PurePosixPath(f.path).match(files)), key=lambda f: f.path
+    )
     if not found:
-        raise StudyError(f"corpus.files: {repo} at {revision} has no {_named_forms()} file that matches {files!r}")
+        raise StudyError(f"corpus.files: {repo} at {revision} has no {known_forms()} file that matches {files!r}")
     return at.commit, _hub_stream(at, found, column)
 
 
@@ -152,7 +120,7 @@ def _documents(raw: BinaryIO, path: str, column: str) -> Iterator[str]:
     suffix, name = PurePosixPath(path).suffix, one_line(path)
     content = COMPRESSED[suffix](raw) if suffix in COMPRESSED else raw
     try:
-        match _form(path):
+        match form_of(path):
             case ".parquet":
                 yield from _parquet(raw, name, column)
             case ".txt":
@@ -217,14 +185,3 @@ def _parquet(raw: BinaryIO, name: str, column: str) -> Iterator[str]:
         raise StudyError(f"corpus: {name}: the column {column!r} holds {kind}, not text: set corpus.column")
     for batch in file.iter_batches(BATCH_ROWS, columns=[column]):
         yield from (text for text in batch.column(0).to_pylist() if text is not None)
-
-
-def _form(name: str) -> str | None:
-    """The suffix that tells how to read a file, compression aside; None for a file that is no text."""
-    path = PurePosixPath(name)
-    suffix = PurePosixPath(path.stem).suffix if path.suffix in COMPRESSED else path.suffix
-    return suffix if suffix in FORMS and not (suffix == ".parquet" and path.suffix in COMPRESSED) else None
-
-
-def _named_forms() -> str:
-    return "/".join(FORMS) + " (or .gz, .zst)"
