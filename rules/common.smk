@@ -8,6 +8,8 @@ from pathlib import Path
 # Scripts find the library beside them; the Snakefile's process is told where it is.
 sys.path.append(str(Path(str(workflow.current_basedir)).parent / "scripts"))
 
+from snakemake.resources import ResourceValidationError
+
 from smdl.cluster import guard
 from smdl.cluster import resources as needs
 from smdl.config import validated
@@ -167,7 +169,12 @@ def asks(copies, tokens, finished=None):
             if finished
             else ()
         )
-        return needs.minutes(size(wildcards), tokens(wildcards), attempt, needs.wall_seconds(done))
+        try:
+            measured = needs.wall_seconds(done)
+        except StudyError as problem:
+            # Of any other error Snakemake would show the traceback.
+            raise ResourceValidationError(str(problem)) from None
+        return needs.minutes(size(wildcards), tokens(wildcards), attempt, measured)
 
     return {
         "gpu": lambda wildcards: needs.gpus(size(wildcards)),

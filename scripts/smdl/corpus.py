@@ -14,7 +14,7 @@ import numpy as np
 
 from smdl.errors import StudyError, one_line
 from smdl.files import replacing
-from smdl.tables import read_table
+from smdl.tables import ANEW, read_table, reading
 from smdl.texts import folder_documents, hub_documents, spoken
 
 SPLITS = ("sampling", "evaluation", "calibration", "training")
@@ -81,9 +81,16 @@ def read_splits(path: str | Path) -> list[Split]:
 
 
 def load_split(path: str | Path, splits: list[Split], name: str) -> np.ndarray:
-    """The memory-mapped blocks of one split, shape (blocks, context)."""
+    """The memory-mapped blocks of one split, shape (blocks, context).
+
+    Raises StudyError, in one line, where the file is damaged or holds other blocks than ``splits`` tell.
+    """
     split = next(s for s in splits if s.name == name)
-    return np.load(path, mmap_mode="r")[split.first : split.first + split.blocks]
+    with reading(path, ".npy file"):
+        blocks = np.load(path, mmap_mode="r")[split.first : split.first + split.blocks]
+    if hashlib.sha256(np.ascontiguousarray(blocks)).hexdigest() != split.sha256:
+        raise StudyError(f"{one_line(path)}: the {name} blocks are not those of the table corpus: {ANEW}")
+    return blocks
 
 
 def read_tokens(corpus: dict[str, Any]) -> tuple[np.ndarray, int, str]:
