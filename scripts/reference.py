@@ -4,15 +4,13 @@ from smdl.job import job
 
 with job(snakemake) as this:
     from smdl.corpus import load_split, read_splits
-    from smdl.models import block_losses, check_tokens, load, tensor_manifest
+    from smdl.models import block_losses, load, tensor_manifest
     from smdl.tables.study import LOSSES, MANIFEST
 
     here = {"model": snakemake.wildcards.model, "step": int(snakemake.wildcards.step)}
     manifest = [{**here, **row} for row in tensor_manifest(snakemake.params.folder)]
     model = load(snakemake.params.folder, this.settings["dtype"])
     splits = read_splits(snakemake.input.splits)
-    for split in ("sampling", "evaluation", "calibration"):
-        check_tokens(model, load_split(snakemake.input.blocks, splits, split), snakemake.params.folder)
     losses = [
         {**here, "split": split, "block": block, "loss": loss}
         for split in ("sampling", "evaluation")

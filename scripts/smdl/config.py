@@ -193,7 +193,7 @@ def _check_text(corpus: dict[str, Any], models: dict[str, Any]) -> Iterator[str]
         return
     blocks = tokens // context
     if blocks < asked:
-        text = one_line(corpus.get("path") or corpus["name"])
+        text = one_line(corpus["path"] if corpus["source"] == "local" else corpus["name"])
         yield (
             f"corpus.blocks: {asked} blocks of {context} tokens are asked for, and {text} gives at most {blocks}:"
             " more text, shorter or fewer blocks"

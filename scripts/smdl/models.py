@@ -55,7 +55,16 @@ def sequence_losses(model: nn.Module, tokens: Tensor) -> Tensor:
 
 @torch.no_grad()
 def block_losses(model: nn.Module, blocks: np.ndarray, batch_size: int) -> np.ndarray:
-    """Losses (nats) of all ``blocks``, shape (blocks, context), in batches; shape (blocks,), float64."""
+    """Losses (nats) of all ``blocks``, shape (blocks, context), in batches; shape (blocks,), float64.
+
+    Raises StudyError where ``blocks`` hold a token that the model does not know.
+    """
+    known, largest = model.get_input_embeddings().num_embeddings, int(blocks.max(initial=0))
+    if largest >= known:
+        raise StudyError(
+            f"the model knows {known} tokens, and the corpus holds token {largest}:"
+            " corpus.tokenizer is not the model's own"
+        )
     parts = [
         sequence_losses(model, as_tokens(blocks[start : start + batch_size], model)).double().cpu().numpy()
         for start in range(0, len(blocks), batch_size)
@@ -66,16 +75,6 @@ def block_losses(model: nn.Module, blocks: np.ndarray, batch_size: int) -> np.nd
 def as_tokens(blocks: np.ndarray, model: nn.Module) -> Tensor:
     """Token blocks as an index tensor on the model's device."""
     return torch.from_numpy(np.asarray(blocks, dtype=np.int64)).to(next(model.parameters()).device)
-
-
-def check_tokens(model: nn.Module, blocks: np.ndarray, folder: str | Path) -> None:
-    """Raise StudyError where ``blocks`` hold a token that the model of ``folder`` does not know."""
-    known, largest = model.get_input_embeddings().num_embeddings, int(blocks.max(initial=0))
-    if largest >= known:
-        raise StudyError(
-            f"{folder}: the model knows {known} tokens, and the corpus holds token {largest}:"
-            " corpus.tokenizer is not the model's own"
-        )
 
 
 class BlockLoss:
