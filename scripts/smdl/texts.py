@@ -60,7 +60,7 @@ COMPRESSED: dict[str, Callable[[BinaryIO], BinaryIO]] = {
     ".zst": lambda raw: io.BufferedReader(_Zstandard(raw)),
 }
 BATCH_ROWS = 256
-REMOTE_BUFFER = 2**20
+REMOTE_BUFFER = 2**22
 DAMAGE = (gzip.BadGzipFile, zlib.error, EOFError, zstandard.ZstdError, pa.ArrowException)
 
 
