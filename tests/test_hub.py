@@ -13,6 +13,7 @@ from huggingface_hub import constants, file_download
 from huggingface_hub.utils import _http
 
 from hub.checkpoints import files_of, small_model, stored
+from hub.client import turn_to
 from hub.server import Hub
 from smdl import hub as client
 from smdl.errors import StudyError
@@ -43,20 +44,7 @@ def hub(monkeypatch, tmp_path, weights):
         repository.commit("step1", weights["one"])
         repository.commit("step2", weights["shards"])
         repository.commit("main", weights["two"])
-        for name, value in {
-            "ENDPOINT": server.endpoint,
-            "HUGGINGFACE_CO_URL_TEMPLATE": server.endpoint + "/{repo_id}/resolve/{revision}/{filename}",
-            "HF_HUB_CACHE": str(tmp_path / "cache"),
-            "HF_TOKEN_PATH": str(tmp_path / "token"),
-            "HF_HUB_ETAG_TIMEOUT": 2,
-            "HF_HUB_DOWNLOAD_TIMEOUT": 1,
-            "HF_HUB_OFFLINE": False,
-            "DOWNLOAD_CHUNK_SIZE": CHUNK,
-        }.items():
-            monkeypatch.setattr(constants, name, value)
-        monkeypatch.delenv("HF_TOKEN", raising=False)
-        monkeypatch.setattr(client, "FIRST_WAIT_SECONDS", 0.01)
-        monkeypatch.setattr(client, "ATTEMPTS", 4)
+        turn_to(server, monkeypatch, tmp_path, DOWNLOAD_CHUNK_SIZE=CHUNK)
         yield server
 
 

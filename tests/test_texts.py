@@ -14,10 +14,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import zstandard
-from huggingface_hub import HfFileSystem, constants
 
+from hub.client import turn_to
 from hub.server import Hub
-from smdl import hub as client
 from smdl.corpus import cut, encoder, read_tokens
 from smdl.errors import StudyError
 from smdl.texts import folder_documents, hub_documents
@@ -88,14 +87,7 @@ def test_what_cannot_be_read_is_told_in_one_line(tmp_path, name, content, said):
 @pytest.fixture
 def hub(monkeypatch, tmp_path):
     with Hub() as server:
-        monkeypatch.setattr(constants, "ENDPOINT", server.endpoint)
-        template = server.endpoint + "/{repo_id}/resolve/{revision}/{filename}"
-        monkeypatch.setattr(constants, "HUGGINGFACE_CO_URL_TEMPLATE", template)
-        monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "cache"))
-        monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
-        monkeypatch.setattr(client, "FIRST_WAIT_SECONDS", 0.01)
-        monkeypatch.delenv("HF_TOKEN", raising=False)
-        HfFileSystem.clear_instance_cache()
+        turn_to(server, monkeypatch, tmp_path)
         yield server
 
 

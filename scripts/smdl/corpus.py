@@ -7,14 +7,15 @@ from dataclasses import dataclass
 from html.parser import HTMLParser
 from importlib.util import find_spec
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
 
-from smdl.errors import StudyError
+from smdl.errors import StudyError, one_line
 from smdl.files import replacing
-from smdl.tables import read_table
-from smdl.texts import folder_documents, hub_documents
+from smdl.tables import ANEW, read_table, reading
+from smdl.texts import folder_documents, hub_documents, spoken
 
 SPLITS = ("sampling", "evaluation", "calibration", "training")
 BYTES = 256
@@ -80,9 +81,16 @@ def read_splits(path: str | Path) -> list[Split]:
 
 
 def load_split(path: str | Path, splits: list[Split], name: str) -> np.ndarray:
-    """The memory-mapped blocks of one split, shape (blocks, context)."""
+    """The memory-mapped blocks of one split, shape (blocks, context).
+
+    Raises StudyError, in one line, where the file is damaged or holds other blocks than ``splits`` tell.
+    """
     split = next(s for s in splits if s.name == name)
-    return np.load(path, mmap_mode="r")[split.first : split.first + split.blocks]
+    with reading(path, ".npy file"):
+        blocks = np.load(path, mmap_mode="r")[split.first : split.first + split.blocks]
+    if hashlib.sha256(np.ascontiguousarray(blocks)).hexdigest() != split.sha256:
+        raise StudyError(f"{one_line(path)}: the {name} blocks are not those of the table corpus: {ANEW}")
+    return blocks
 
 
 def read_tokens(corpus: dict[str, Any]) -> tuple[np.ndarray, int, str]:
@@ -98,7 +106,7 @@ def read_tokens(corpus: dict[str, Any]) -> tuple[np.ndarray, int, str]:
     else:
         documents, needed, source = iter([package_text(corpus["name"])]), None, corpus["name"]
     encode, vocabulary = encoder(corpus["tokenizer"])
-    return _until(map(encode, documents), needed), vocabulary, source
+    return _until(map(encode, spoken(documents, source)), needed), vocabulary, source
 
 
 def _until(parts: Iterator[np.ndarray], needed: int | None) -> np.ndarray:
@@ -120,32 +128,45 @@ def encoder(tokenizer: str) -> tuple[Callable[[str], np.ndarray], int]:
     """
     if tokenizer == "bytes":
         return lambda text: byte_tokens(text + "\n"), BYTES
+    if Path(tokenizer).is_file():
+        return _read_tokenizer(Path(tokenizer).read_bytes(), tokenizer)
+    return _read_tokenizer(_tokenizer_from_hub(tokenizer), f"tokenizer.json of {tokenizer}")
+
+
+def _read_tokenizer(content: bytes, name: str) -> tuple[Callable[[str], np.ndarray], int]:
     from tokenizers import Tokenizer
 
-    path = tokenizer if Path(tokenizer).is_file() else _tokenizer_from_hub(tokenizer)
     try:
-        tokens = Tokenizer.from_file(str(path))
+        tokens = Tokenizer.from_buffer(content)
     except Exception as error:
-        raise StudyError(f"corpus.tokenizer: {path} is not a tokenizer.json ({error})") from error
+        raise StudyError(f"corpus.tokenizer: {name} is not a tokenizer.json ({one_line(error)})") from error
+    vocabulary = 1 + max(tokens.get_vocab().values(), default=-1)
+    if not vocabulary:
+        raise StudyError(f"corpus.tokenizer: {name} has no vocabulary, so every text would be empty")
+    # Some files carry settings for short inputs; a document is never cut nor padded here.
+    tokens.no_truncation()
+    tokens.no_padding()
     end = tokens.token_to_id(END_OF_TEXT)
-    return lambda text: _encode(tokens, text, end), tokens.get_vocab_size()
+
+    def encode(text: str) -> np.ndarray:
+        try:
+            ids = tokens.encode(text, add_special_tokens=False).ids
+        except Exception as error:
+            raise StudyError(f"corpus.tokenizer: {name} cannot encode a document ({one_line(error)})") from error
+        return np.array(ids if end is None else [*ids, end], dtype=np.uint32)
+
+    return encode, vocabulary
 
 
-def _encode(tokens: "Tokenizer", text: str, end: int | None) -> np.ndarray:  # noqa: F821 - imported where it is used
-    ids = tokens.encode(text, add_special_tokens=False).ids
-    return np.array(ids if end is None else [*ids, end], dtype=np.uint32)
-
-
-def _tokenizer_from_hub(repo: str) -> str:
-    """The repository's tokenizer.json, in huggingface_hub's cache."""
-    from huggingface_hub import hf_hub_download
-
+def _tokenizer_from_hub(repo: str) -> bytes:
+    """The repository's tokenizer.json, checked like weights: huggingface_hub would name files by unchecked headers."""
     from smdl import hub
 
     at = hub.revision(repo, "main")
-    hub.tokenizer_files(at)
-    with hub.explained(repo, "main", "tokenizer.json"):
-        return hf_hub_download(repo, "tokenizer.json", revision=at.commit)
+    file = next(file for file in hub.tokenizer_files(at) if file.path == "tokenizer.json")
+    with TemporaryDirectory() as folder:
+        hub.download(at, [file], f"{folder}/tokenizer", f"{folder}/partial")
+        return Path(folder, "tokenizer", file.path).read_bytes()
 
 
 def byte_tokens(text: str) -> np.ndarray:

@@ -1,7 +1,8 @@
-"""The one exception whose text is meant for the user, and what the system refuses in words."""
+"""The one exception whose text is meant for the user, what the system refuses in words, and foreign text on one line."""
 
 import errno
 
+LONGEST_SHOWN = 80
 ADVICE = {
     errno.ENOSPC: "free some space and run the same command again",
     errno.EDQUOT: "the quota is used up; free some space and run the same command again",
@@ -21,3 +22,15 @@ def refused(error: OSError) -> str:
     where = f"{error.filename}: " if error.filename is not None else ""
     advice = f"; {ADVICE[error.errno]}" if error.errno in ADVICE else ""
     return f"{where}{error.strerror or error}{advice}"
+
+
+def shown(text: object) -> str:
+    """``text`` of others as it may stand in a message of one line: quoted, all of it printed, and not too long."""
+    quoted = ascii(text)
+    return quoted if len(quoted) <= LONGEST_SHOWN else f"{quoted[: LONGEST_SHOWN - 3]}..."
+
+
+def one_line(error: object) -> str:
+    """An error's text, or a file's name, on one line; others may have written parts of it."""
+    text = " ".join(str(error).split())
+    return text if text.isprintable() else ascii(text)[1:-1]

@@ -59,7 +59,8 @@ def branch_of(repo: str, pattern: str, step: int, branches: list[str]) -> str:
 def _steps_of(pattern: str, branches: list[str]) -> list[int]:
     if "{step}" not in pattern:
         return []
-    expression = re.escape(pattern).replace(r"\{step\}", r"(\d+)").replace(r"\*", ".*")
+    # No training is longer than 15 digits tell, and a hub may list any name.
+    expression = re.escape(pattern).replace(r"\{step\}", "([0-9]{1,15})").replace(r"\*", ".*")
     return [int(match[1]) for branch in branches if (match := re.fullmatch(expression, branch))]
 
 

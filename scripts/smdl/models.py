@@ -55,7 +55,16 @@ def sequence_losses(model: nn.Module, tokens: Tensor) -> Tensor:
 
 @torch.no_grad()
 def block_losses(model: nn.Module, blocks: np.ndarray, batch_size: int, autocast: bool = False) -> np.ndarray:
-    """Losses (nats) of all ``blocks``, shape (blocks, context), in batches; shape (blocks,), float64."""
+    """Losses (nats) of all ``blocks``, shape (blocks, context), in batches; shape (blocks,), float64.
+
+    Raises StudyError where ``blocks`` hold a token that the model does not know.
+    """
+    known, largest = model.get_input_embeddings().num_embeddings, int(blocks.max(initial=0))
+    if largest >= known:
+        raise StudyError(
+            f"the model knows {known} tokens, and the corpus holds token {largest}:"
+            " corpus.tokenizer is not the model's own"
+        )
     loss = BlockLoss(model, blocks, autocast)
     parts = [
         loss(np.arange(start, min(start + batch_size, len(blocks)))).double().cpu().numpy()

@@ -70,8 +70,13 @@ def train(
 
     The loss (nats a token) is that of the minibatch seen at the step, before the update. Under a projecting
     ``constraint`` the checkpoints are projected; under a straight-through one they are the uncompressed weights. Raises
-    StudyError where the loss is not finite.
+    StudyError where the loss is not finite, and where ``blocks`` are fewer than a batch.
     """
+    if len(blocks) < settings.batch_size:
+        raise StudyError(
+            f"training: {len(blocks)} blocks are left for training, fewer than a batch of {settings.batch_size}:"
+            " smaller batches, more text, or fewer blocks in corpus.blocks"
+        )
     optimizer = torch.optim.AdamW(model.parameters(), lr=settings.lr, weight_decay=settings.weight_decay)
     model.train()
     order = _epochs(len(blocks), settings.batch_size, seed)
@@ -102,7 +107,7 @@ def learning_rate(step: int, settings: TrainingSettings) -> float:
 
 
 def _epochs(blocks: int, batch_size: int, seed: int) -> Iterator[np.ndarray]:
-    """Minibatches of block indices, a fresh shuffle every epoch."""
+    """Minibatches of block indices, a fresh shuffle every epoch; a batch is not larger than the blocks."""
     random = np.random.default_rng(seed)
     while True:
         shuffled = random.permutation(blocks)

@@ -1,4 +1,4 @@
-"""An HTTP server that speaks the hub's protocol as huggingface_hub 2.4 uses it, and that fails on request.
+"""An HTTP server that speaks the hub's protocol as huggingface_hub 2.4 uses it, and that fails or lies on request.
 
 Two ports, as in life: the hub itself, and a storage host that large files are redirected to. So it shows whether a
 token leaks to another host, and whether a resumed transfer asks for the right range of the right file.
@@ -8,8 +8,11 @@ import hashlib
 import json
 import re
 import threading
+import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
 from urllib.parse import parse_qs, quote, unquote, urlsplit
 
 LARGE = (".safetensors", ".bin", ".parquet", ".gz", ".zst")
@@ -47,12 +50,25 @@ class Repository:
 class Fault:
     """What goes wrong with the next ``times`` GET requests whose path or file matches ``pattern``.
 
-    ``kind`` is a status code, or "cut" (close half way), "wrong byte" (flip a bit), "stall" (send half, then nothing).
+    ``kind`` is a status code, or "cut" (close half way), "wrong byte" (flip a bit), "stall" (send half, then nothing),
+    "drip" (a byte at a time, a tenth of a second each), "endless" (bytes and no end), "loop" (a redirect to itself).
     """
 
     pattern: str
     kind: int | str
     times: int = 1
+
+
+@dataclass(frozen=True)
+class Lie:
+    """What an answer to a path that matches ``pattern`` is turned into: its JSON by ``edit``, its headers overlaid.
+
+    ``edit`` returns what is sent instead, or bytes that are sent as they are.
+    """
+
+    pattern: str
+    edit: Callable[[Any], Any] | None = None
+    headers: dict[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -74,6 +90,7 @@ class Hub:
         self.repositories: dict[tuple[str, str], Repository] = {}
         self.tokens = {"hf_member": True, "hf_stranger": False}
         self.faults: list[Fault] = []
+        self.lies: list[Lie] = []
         self.requests: list[Request] = []
         self.stalled = threading.Event()
         self._stored: dict[str, tuple[str, bytes]] = {}
@@ -100,6 +117,10 @@ class Hub:
 
     def fail(self, pattern: str, kind: int | str, times: int = 1) -> None:
         self.faults.append(Fault(pattern, kind, times))
+
+    def lie(self, pattern: str, edit: Callable[[Any], Any] | None = None, **headers: str) -> None:
+        """Answer paths that match with what ``edit`` makes of the JSON, and with ``headers`` (_ for -)."""
+        self.lies.append(Lie(pattern, edit, {name.replace("_", "-"): value for name, value in headers.items()}))
 
     def fetched(self, pattern: str) -> list[Request]:
         """The GET requests whose path or file matches."""
@@ -149,8 +170,11 @@ class _Handler(BaseHTTPRequestHandler):
             Request(self.host, self.command, parts.path, file, asked["Range"], asked["Authorization"])
         )
         self.fault = self.hub._fault(parts.path, file) if self.command == "GET" else None
+        self.lies = [lie for lie in self.hub.lies if re.search(lie.pattern, parts.path)]
         if isinstance(self.fault, int):
             return self._refuse(self.fault, "")
+        if self.fault == "loop":
+            return self._send(302, b"", {"Location": self.path})
         if self.host == "storage":
             return self._content(self.hub._stored[stored[1]][1], {}) if stored else self._refuse(404, "")
         if match := API.match(parts.path):
@@ -230,18 +254,25 @@ class _Handler(BaseHTTPRequestHandler):
         self._send(status, content, {**headers, "Accept-Ranges": "bytes"})
 
     def _json(self, value: object) -> None:
-        self._send(200, json.dumps(value).encode(), {"Content-Type": "application/json"})
+        for lie in self.lies:
+            value = lie.edit(value) if lie.edit else value
+        content = value if isinstance(value, bytes) else json.dumps(value).encode()
+        self._send(200, content, {"Content-Type": "application/json"})
 
     def _refuse(self, status: int, code: str, message: str = "") -> None:
         self._send(status, b"", {"X-Error-Code": code, "X-Error-Message": message} if code or message else {})
 
     def _send(self, status: int, content: bytes, headers: dict[str, str]) -> None:
         self.send_response(status)
-        for name, value in {"Content-Length": str(len(content)), **headers}.items():
+        lies = {name: value for lie in self.lies for name, value in lie.headers.items()}
+        length = {} if self.fault == "endless" else {"Content-Length": str(len(content))}
+        for name, value in {**length, **headers, **lies}.items():
             self.send_header(name, value)
         self.end_headers()
         if self.command == "HEAD":
             return
+        if self.fault in ("drip", "endless"):
+            return self._on_and_on(content)
         if self.fault in ("cut", "stall"):
             self.wfile.write(content[: len(content) // 2])
             self.wfile.flush()
@@ -251,6 +282,19 @@ class _Handler(BaseHTTPRequestHandler):
             self.connection.shutdown(2)
             return
         self.wfile.write(content)
+
+    def _on_and_on(self, content: bytes) -> None:
+        """Send for as long as the client listens, or the content lasts."""
+        endless = self.fault == "endless"
+        self.close_connection = True
+        try:
+            for part in (
+                iter(lambda: b"x" * 65536, None) if endless else (content[i : i + 1] for i in range(len(content)))
+            ):
+                self.wfile.write(part)
+                time.sleep(0 if endless else 0.1)
+        except OSError:
+            pass
 
 
 def _sibling(path: str, content: bytes, *, blobs: bool) -> dict:

@@ -73,11 +73,20 @@ class StateStore:
 
 
 def _read(path: Path) -> tuple[dict[str, Any], bytes] | None:
-    """Header and body of a state file; None where it is torn."""
-    head, _, body = path.read_bytes().partition(b"\n")
+    """Header and body of a state file; None where it is torn. StudyError where it may not be read."""
+    try:
+        head, _, body = path.read_bytes().partition(b"\n")
+    except OSError as error:
+        raise StudyError(
+            f"{path}: the chain's state cannot be read ({error.strerror}): mend that, or remove it"
+        ) from error
     try:
         header = json.loads(head)
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
-    whole = isinstance(header, dict) and header.get("sha256") == hashlib.sha256(body).hexdigest()
+    whole = (
+        isinstance(header, dict)
+        and header.keys() >= {"digest", "save"}
+        and header.get("sha256") == hashlib.sha256(body).hexdigest()
+    )
     return (header, body) if whole else None

@@ -11,11 +11,11 @@ from smdl.settings.base import LONGEST_NAME, Integer, Section, section
 from smdl.settings.calibration import Calibration, check_calibration
 from smdl.settings.coding import Coding, check_coding
 from smdl.settings.compression import Compression, Schemes, check_compression
-from smdl.settings.corpus import Corpus, check_corpus
+from smdl.settings.corpus import Corpus, check_corpus, check_text
 from smdl.settings.disk import Disk
 from smdl.settings.hinton import Hinton, check_hinton
 from smdl.settings.llc import Llc, ModelLlc, check_sampler
-from smdl.settings.models import AnyModel, ModelName, check_model
+from smdl.settings.models import AnyModel, ModelName, TrainedModel, check_model
 from smdl.settings.regression import Regression
 from smdl.settings.sweep import Sweep, check_sweep
 from smdl.settings.theory import Theory, check_theory
@@ -82,7 +82,9 @@ def _names_of_schemes(raw: dict[str, Any]) -> list[str]:
 def conflicts(study: Study) -> Iterator[str]:
     """Problems that no single key shows, a line each."""
     schemes = study.compression.schemes
-    yield from check_corpus(study.corpus)
+    found = list(check_corpus(study.corpus))
+    trained = {name: model for name, model in study.models.items() if isinstance(model, TrainedModel)}
+    yield from found or check_text(study.corpus, {name: model.training.batch_size for name, model in trained.items()})
     for name, model in study.models.items():
         yield from check_model(f"models.{name}", model, study.corpus, schemes)
         yield from check_sampler(f"models.{name}", (model.llc or ModelLlc()).over(study.llc), study.corpus)

@@ -15,11 +15,12 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from smdl.errors import StudyError
+from smdl.errors import StudyError, one_line
 from smdl.files import replacing
 from smdl.names import in_cell
 
 PROVENANCE_KEY = b"smdl"
+ANEW = "delete it and run again: it is made anew"
 
 TEXT = pa.string()
 INTEGER = pa.int64()
@@ -74,7 +75,7 @@ def write_table(
     arrow = pa.Table.from_pandas(table.conform(rows), schema=table.schema, preserve_index=False)
     arrow = arrow.replace_schema_metadata({PROVENANCE_KEY: json.dumps({"table": table.name, **provenance})})
     with replacing(path) as temporary:
-        pq.write_table(arrow, temporary, compression="zstd")
+        pq.write_table(arrow, temporary, compression="zstd", write_page_checksum=True)
 
 
 def write_csv(path: str | Path, table: Table, rows: pd.DataFrame | list[dict[str, Any]]) -> None:
@@ -93,42 +94,48 @@ def empty(table: Table) -> pd.DataFrame:
     return table.schema.empty_table().to_pandas()
 
 
+@contextmanager
+def reading(path: str | Path, what: str) -> Iterator[None]:
+    """Tell whatever goes wrong with reading ``path`` as one line: its name, and what to do about it."""
+    try:
+        yield
+    except OSError as error:
+        # pyarrow's word for damage has no number; a disk's error has one.
+        if error.errno is None:
+            raise StudyError(f"{one_line(path)}: not a whole {what} ({one_line(error)}): {ANEW}") from error
+        raise StudyError(f"{one_line(path)}: cannot be read ({error.strerror or one_line(error)})") from error
+    except (pa.ArrowException, ValueError, EOFError) as error:
+        raise StudyError(f"{one_line(path)}: not a whole {what} ({one_line(error)}): {ANEW}") from error
+
+
 def read_table(path: str | Path) -> pd.DataFrame:
-    """The rows of a Parquet file; raises StudyError where it is damaged."""
-    with whole(path):
-        return pq.read_table(path).to_pandas()
+    """The rows of a Parquet file; StudyError, in one line, where it is damaged."""
+    return _read(path).to_pandas()
 
 
 def read_tables(paths: str | list[str]) -> pd.DataFrame:
-    """The rows of one or several Parquet files of one schema, in the order given."""
+    """The rows of one or several Parquet files of one schema, in the order given; StudyError where one is damaged."""
     paths = [paths] if isinstance(paths, str) else paths
-    parts = []
-    for path in paths:
-        with whole(path):
-            parts.append(pq.read_table(path).replace_schema_metadata(None))
-    return pa.concat_tables(parts).to_pandas()
+    tables = [_read(path) for path in paths]
+    for path, table in zip(paths, tables, strict=True):
+        if not table.schema.equals(tables[0].schema):
+            raise StudyError(f"{one_line(path)}: other columns than {one_line(paths[0])} has: {ANEW}")
+    return pa.concat_tables(tables).to_pandas()
 
 
 def read_provenance(path: str | Path) -> dict[str, Any]:
-    """What a Parquet file says of its making; raises StudyError where it is damaged."""
-    with whole(path):
-        return json.loads(pq.read_schema(path).metadata[PROVENANCE_KEY])
+    """What a Parquet file says of its making; StudyError, in one line, where it is damaged or says nothing."""
+    with reading(path, "Parquet file"):
+        record = json.loads((pq.read_schema(path).metadata or {}).get(PROVENANCE_KEY, b"null"))
+    if not isinstance(record, dict):
+        raise StudyError(f"{one_line(path)}: does not say how it was made, so it is not of this workflow: {ANEW}")
+    return record
 
 
-@contextmanager
-def whole(path: str | Path) -> Iterator[None]:
-    """Raise StudyError with the file's name where what is read in the body shows that ``path`` is damaged."""
-    try:
-        yield
-    except (FileNotFoundError, PermissionError):
-        raise
-    # Arrow's errors are ValueErrors and OSErrors; a file of another program has no provenance, or none at all.
-    except (ValueError, OSError, KeyError, TypeError) as error:
-        said = str(error).split("\n")[0].rstrip(".")
-        why = "it carries no provenance" if isinstance(error, KeyError | TypeError) else said
-        raise StudyError(
-            f"{path} is not a whole table of this workflow ({why}); delete it and run the study again, to make it anew"
-        ) from error
+def _read(path: str | Path) -> pa.Table:
+    read_provenance(path)
+    with reading(path, "Parquet file"):
+        return pq.ParquetFile(path, page_checksum_verification=True).read().replace_schema_metadata(None)
 
 
 def digest_of(*parts: Any) -> str:
