@@ -39,7 +39,7 @@ class StoredTensor:
 
 
 def contents(folder: str | Path) -> list[StoredTensor]:
-    """All tensors of a checkpoint folder, in the order of its files.
+    """All tensors of a checkpoint folder, by file and name.
 
     Raises StudyError, in one line, where files are damaged, or where the tensors are not all the parameters, and only
     the parameters, of the model that config.json describes.
@@ -80,8 +80,10 @@ def _matched(folder: Path, model: nn.Module, listed: dict[tuple[Path, str], Head
     expected = {name: tuple(parameter.shape) for name, parameter in model.named_parameters()}
     buffers = {name for name, _ in model.named_buffers()}
     stored, there, unexpected, wrong = [], set(), [], []
-    for (file, name), header in listed.items():
-        own = rename(name)
+    names = {place: rename(place[1]) for place in listed}
+    # Of tied ones the one under the parameter's own name is the parameter, wherever it stands.
+    for file, name in sorted(listed, key=lambda place: first.get(names[place]) != names[place]):
+        own, header = names[file, name], listed[file, name]
         parameter = first.get(own, "")
         if parameter:
             stored.append(StoredTensor(file, name, "copy" if parameter in there else "parameter", parameter))
@@ -101,7 +103,7 @@ def _matched(folder: Path, model: nn.Module, listed: dict[tuple[Path, str], Head
             f"{folder}: not the weights of the {type(model).__name__} that config.json describes: "
             + "; ".join(filter(None, found))
         )
-    return stored
+    return sorted(stored, key=lambda tensor: (tensor.file, tensor.name))
 
 
 def _check_copies(folder: Path, stored: list[StoredTensor]) -> None:

@@ -1,0 +1,101 @@
+"""The stored files of the public suites: what is a parameter in them, and that all is computed from parameters only."""
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from transformers import AutoModelForCausalLM
+
+import suites
+from smdl.checkpoint_files import problems
+from smdl.models import load, stored_weights, tensor_manifest
+from smdl.parameters import contents
+from smdl.pickles import to_safetensors
+
+BUFFERS = {"pythia": 6, "pythia-bin": 6, "pythia-shards": 6, "llama": 2, "gpt2": 2, "distilgpt2": 4}
+COPIES = {"distilgpt2": 1}
+
+
+def written(name: str, folder: Path, step: int = 1000) -> Path:
+    """A suite's checkpoint as a folder of this disk."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for path, content in suites.files_of(name, step).items():
+        (folder / path).write_bytes(content)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def folders(tmp_path_factory) -> dict[str, Path]:
+    """Every suite's checkpoint, as downloaded: pickles turned into safetensors."""
+    root = tmp_path_factory.mktemp("suites")
+    for name in suites.SUITES:
+        to_safetensors(written(name, root / name))
+    return {name: root / name for name in suites.SUITES}
+
+
+@pytest.mark.parametrize("name", suites.SUITES)
+def test_nothing_is_wrong_with_a_suites_files(name, folders, tmp_path):
+    assert problems(written(name, tmp_path)) == []
+    assert problems(folders[name]) == []
+
+
+@pytest.mark.parametrize("name", suites.SUITES)
+def test_every_stored_tensor_is_known_for_what_it_is(name, folders):
+    rows = tensor_manifest(folders[name])
+    parameters = {row["parameter"]: row for row in rows if row["kind"] == "parameter"}
+    expected = suites.parameters_of(name, 1000)
+    assert set(parameters) == set(expected)
+    assert {row["tensor"] for row in rows} == set(suites.tensors_of(name, 1000))
+    assert [sum(row["kind"] == kind for row in rows) for kind in ("buffer", "copy")] == [
+        BUFFERS.get(name, 0),
+        COPIES.get(name, 0),
+    ]
+    for key, tensor in expected.items():
+        assert parameters[key]["shape"] == json.dumps(list(tensor.shape))
+        assert parameters[key]["dtype"] == str(suites.SUITES[name].dtype).removeprefix("torch.")
+        assert parameters[key]["finite"]
+        assert parameters[key]["norm"] == pytest.approx(tensor.double().norm().item())
+
+
+@pytest.mark.parametrize("name", suites.SUITES)
+def test_coding_sees_the_parameters_of_the_loaded_model_and_nothing_else(name, folders):
+    weights = stored_weights(folders[name])
+    model = load(folders[name])
+    own = dict(model.named_parameters())
+    assert list(sorted(weights)) == sorted(own)
+    for key, numbers in weights.items():
+        assert torch.equal(torch.from_numpy(numbers), own[key].detach().cpu())
+    blocks = torch.arange(12)[None]
+    with torch.no_grad():
+        expected = suites.taught(name, 1000)(input_ids=blocks).logits
+        torch.testing.assert_close(model(input_ids=blocks).logits, expected)
+
+
+@pytest.mark.parametrize("name", suites.SUITES)
+def test_transformers_agrees_that_nothing_is_missing_and_nothing_too_much(name, folders):
+    """And what it calls unexpected are buffers: it would load the folder without a word otherwise."""
+    _, told = AutoModelForCausalLM.from_pretrained(folders[name], output_loading_info=True)
+    assert not told["missing_keys"]
+    assert not told["mismatched_keys"]
+    buffers = {tensor.name for tensor in contents(folders[name]) if tensor.kind == "buffer"}
+    assert all(any(buffer.endswith(key) for buffer in buffers) for key in told["unexpected_keys"])
+
+
+@pytest.mark.parametrize("name", ["pythia-bin", "llama", "distilgpt2"])
+def test_a_local_folder_of_pickles_is_read_as_it_is(name, folders, tmp_path):
+    own, downloaded = (
+        {(row["tensor"], row["kind"], row["sha256"]) for row in tensor_manifest(folder)}
+        for folder in (written(name, tmp_path), folders[name])
+    )
+    assert own == downloaded
+    assert load(tmp_path).num_parameters() == load(folders[name]).num_parameters()
+
+
+def test_files_beside_the_weights_are_not_read(tmp_path):
+    folder = written("pythia", tmp_path)
+    before = tensor_manifest(folder)
+    for other in ("adapter_model.safetensors", "consolidated.safetensors", "pytorch_model.bin", "tf_model.h5"):
+        (folder / other).write_bytes(b"anything")
+    assert problems(folder) == []
+    assert tensor_manifest(folder) == before
