@@ -257,9 +257,9 @@ def taught(name: str, step: int) -> nn.Module:
     suite = SUITES[name]
     torch.manual_seed(sorted(SUITES).index(name))
     model = AutoModelForCausalLM.from_config(AutoConfig.for_model(**suite.config), dtype=torch.float32)
-    optimizer = torch.optim.AdamW(model.parameters(), lr=1e-2)
+    optimizer = torch.optim.AdamW(model.parameters(), lr=2e-2)
     blocks = blocks_of("training")
-    for number in range(step // 20):
+    for number in range(step // 50):
         batch = blocks[8 * number % len(blocks) :][:8]
         sequence_losses(model, as_tokens(batch, model)).mean().backward()
         optimizer.step()

@@ -19,6 +19,9 @@ CONFIG = "config.json"
 WHOLE = ("model.safetensors", "pytorch_model.bin")
 INDEX = {"model.safetensors": "model.safetensors.index.json", "pytorch_model.bin": "pytorch_model.bin.index.json"}
 
+# Where the configs of the architectures say how many tokens the model reads at once.
+POSITIONS = ("max_position_embeddings", "n_positions")
+
 # Bits of an element of each type that safetensors knows; those that a model's own numbers may have come first.
 FLOATS = {"F64": 64, "F32": 32, "F16": 16, "BF16": 16}
 OTHERS = {
@@ -51,14 +54,18 @@ class Header:
     shape: tuple[int, ...]
 
 
-def problems(folder: Path) -> list[str]:
+def problems(folder: Path, context: int = 0) -> list[str]:
     """What is wrong with a checkpoint's files, a line each that names the file and what would be right; [] if nothing.
 
-    What only the model's own code knows (its parameters' names and shapes) is for `smdl.parameters` to say.
+    ``context`` is the number of tokens that the model is to read at once. What only the model's own code knows (its
+    parameters' names and shapes) is for `smdl.parameters` to say.
     """
     found: list[str] = []
     try:
         config = read_config(folder)
+        positions = next((config[key] for key in POSITIONS if isinstance(config.get(key), int)), context)
+        if context > positions:
+            found.append(f"{folder / CONFIG}: the model reads {positions} tokens at a time, fewer than {context}")
     except Damaged as problem:
         found.append(str(problem))
         config = {}

@@ -13,6 +13,7 @@ import yaml
 from jsonschema import Draft202012Validator
 from jsonschema.exceptions import ValidationError
 
+from smdl import checkpoint_files
 from smdl.errors import StudyError
 
 SCHEMA = yaml.safe_load((Path(__file__).parent / "config.schema.yaml").read_text())
@@ -123,6 +124,7 @@ def _cross_checks(config: dict[str, Any]) -> Iterator[str]:
     for name, model in config["models"].items():
         yield from _check_source(f"models.{name}", model)
         yield from _check_steps(f"models.{name}", model)
+        yield from _check_files(f"models.{name}", model, config["corpus"])
         yield from _check_constraint(f"models.{name}.constraint", model, config["compression"]["schemes"])
         yield from _check_context(f"models.{name}", model, config["corpus"])
         yield from _check_sampler(f"models.{name}", {**config["llc"], **model.get("llc", {})}, config["corpus"])
@@ -168,6 +170,15 @@ def _check_steps(key: str, model: dict[str, Any]) -> Iterator[str]:
     inside = [step for step in steps if first <= step <= last]
     if "window" in model and len(inside) < 3:
         yield f"{key}.window: [{first}, {last}] holds {len(inside)} of the model's steps; a regression needs 3"
+
+
+def _check_files(key: str, model: dict[str, Any], corpus: dict[str, Any]) -> Iterator[str]:
+    """The files of a local model are whole, and such as the workflow can use."""
+    if model["source"] != "local" or "path" not in model:
+        return
+    for folder in dict.fromkeys(Path(model["path"].format(step=step)) for step in model["steps"]):
+        if folder.is_dir():
+            yield from (f"{key}: {problem}" for problem in checkpoint_files.problems(folder, corpus["context"]))
 
 
 def _has_step(model: dict[str, Any], step: int) -> bool:

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
+from textwrap import shorten
 from typing import Any, Literal
 
 import torch
@@ -76,7 +77,7 @@ def _headers(file: Path) -> dict[str, Header]:
 
 def _matched(folder: Path, model: nn.Module, listed: dict[tuple[Path, str], Header]) -> list[StoredTensor]:
     """Every tensor of a folder as what it is to the model; StudyError where they are not the model's own."""
-    rename, first = _renaming(model), _first_names(model)
+    rename, first = _renaming(folder, model), _first_names(model)
     expected = {name: tuple(parameter.shape) for name, parameter in model.named_parameters()}
     buffers = {name for name, _ in model.named_buffers()}
     stored, there, unexpected, wrong = [], set(), [], []
@@ -143,11 +144,11 @@ def _why(error: Exception, config: dict[str, Any]) -> str:
             "config.json asks for code of its own (auto_map), which is never run, and transformers itself has no model"
             f" of type {config['model_type']}"
         )
-    reason = next(iter(str(error).strip().splitlines()), type(error).__name__)
+    reason = shorten(str(error) or type(error).__name__, 200, placeholder=" ...")
     return f"no causal language model that transformers can load ({reason})"
 
 
-def _renaming(model: nn.Module) -> Callable[[str], str]:
+def _renaming(folder: Path, model: nn.Module) -> Callable[[str], str]:
     """The function from a tensor's name on disk to the model's own, as transformers renames it when it loads.
 
     It raises StudyError for a tensor that is not renamed only, but made into another one (experts stacked, say).
@@ -166,8 +167,8 @@ def _renaming(model: nn.Module) -> Callable[[str], str]:
             return name
         if converter is not None:
             raise StudyError(
-                f"{type(model).__name__}: {name} is stored in another form than the model uses it in (experts apart);"
-                " such models are not handled"
+                f"{folder}: {name} of the {type(model).__name__} is stored in another form than the model uses it in"
+                " (experts apart); such models are not handled"
             )
         return found
 
@@ -185,4 +186,4 @@ def _first_names(model: nn.Module) -> dict[str, str]:
 
 def _told(what: str, names: list[str]) -> str:
     more = f" and {len(names) - 3} more" if len(names) > 3 else ""
-    return f"{what}: {', '.join(names[:3])}{more}" if names else ""
+    return f"{what}{', '.join(names[:3])}{more}" if names else ""

@@ -48,11 +48,16 @@ def read_pickle(path: Path) -> dict[str, Tensor]:
             mapped = file.read(2) == b"PK"
         content = torch.load(path, map_location="cpu", weights_only=True, mmap=mapped)
     except Exception as error:  # a damaged pickle can end in an exception of any kind
-        reason = next(iter(str(error).strip().splitlines()), type(error).__name__)
-        raise StudyError(f"{path}: not a pickle of tensors alone, so it is not read ({reason})") from error
+        raise StudyError(f"{path}: not a pickle of tensors alone, so it is not read ({_reason(error)})") from error
     if not isinstance(content, dict) or not all(isinstance(value, Tensor) for value in content.values()):
         raise StudyError(f"{path}: holds other things than named tensors, so it is not read")
     return content
+
+
+def _reason(error: Exception) -> str:
+    """What torch found, in its first sentence, without its advice to load the file all the same."""
+    text = str(error).partition("WeightsUnpickler error: ")[2] or str(error)
+    return " ".join(text.partition(". ")[0].split()) or type(error).__name__
 
 
 def _unshared(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
