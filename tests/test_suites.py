@@ -9,6 +9,7 @@ from transformers import AutoModelForCausalLM
 
 import suites
 from smdl.checkpoint_files import problems
+from smdl.compression.weights import Weights
 from smdl.models import load, stored_weights, tensor_manifest
 from smdl.parameters import contents
 from smdl.pickles import to_safetensors
@@ -99,3 +100,16 @@ def test_files_beside_the_weights_are_not_read(tmp_path):
         (folder / other).write_bytes(b"anything")
     assert problems(folder) == []
     assert tensor_manifest(folder) == before
+
+
+@pytest.mark.parametrize("name", suites.SUITES)
+def test_the_originals_of_a_large_model_are_read_from_its_files(name, folders, monkeypatch):
+    """Whatever the names on disk; here every model counts as large."""
+    monkeypatch.setattr("smdl.compression.weights.KEPT_BYTES", 0)
+    kept = Weights(load(folders[name]))
+    before = {view: view.current() for view in kept.views}
+    for view in kept.views:
+        view.put(torch.zeros(view.shape))
+    assert all(torch.equal(kept[view], original) for view, original in before.items())
+    kept.restore()
+    assert all(torch.equal(view.current(), original) for view, original in before.items())

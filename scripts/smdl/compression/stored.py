@@ -18,7 +18,8 @@ class Stored:
 
     @torch.no_grad()
     def __init__(self, model: nn.Module, folder: Path):
-        places = {tensor.parameter: tensor for tensor in contents(folder) if tensor.kind == "parameter"}
+        own = [tensor for tensor in contents(folder) if tensor.file.suffix == ".safetensors"]
+        places = {tensor.parameter: tensor for tensor in own if tensor.kind == "parameter"}
         parameters = dict(model.named_parameters())
         self._offsets = {name: parameter.storage_offset() for name, parameter in parameters.items()}
         self._places = {
