@@ -3,14 +3,17 @@
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from transformers import AutoModelForCausalLM
+from transformers.modeling_layers import GradientCheckpointingLayer
 
 import suites
+from small_models import blocks_of
 from smdl.checkpoint_files import problems
 from smdl.compression.weights import Weights
-from smdl.models import load, stored_weights, tensor_manifest
+from smdl.models import BlockLoss, load, stored_weights, tensor_manifest
 from smdl.parameters import contents
 from smdl.pickles import to_safetensors
 
@@ -81,6 +84,22 @@ def test_transformers_agrees_that_nothing_is_missing_and_nothing_too_much(name, 
     assert not told["mismatched_keys"]
     buffers = {tensor.name for tensor in contents(folders[name]) if tensor.kind == "buffer"}
     assert all(any(buffer.endswith(key) for buffer in buffers) for key in told["unexpected_keys"])
+
+
+@pytest.mark.parametrize("name", ["pythia", "olmo2", "smollm", "gpt2"])
+def test_saving_memory_changes_no_loss(name, folders):
+    """Recomputing layers needs the training mode, in which GPT-2 would drop numbers at random."""
+    blocks = blocks_of("evaluation")[:4]
+    plain = BlockLoss(load(folders[name]), blocks)
+    saving = BlockLoss(load(folders[name]), blocks, checkpointing=True)
+    everything = np.arange(4)
+    layers = [module for module in saving.model.modules() if isinstance(module, GradientCheckpointingLayer)]
+    assert len(layers) == suites.LAYERS
+    assert all(layer.gradient_checkpointing and layer.training for layer in layers)
+    torch.testing.assert_close(saving(everything), plain(everything))
+    gradients = [torch.autograd.grad(loss(everything).mean(), loss.parameters) for loss in (plain, saving)]
+    for own, other in zip(*gradients, strict=True):
+        torch.testing.assert_close(own, other, rtol=1e-4, atol=1e-6)
 
 
 @pytest.mark.parametrize("name", ["pythia-bin", "llama", "distilgpt2"])

@@ -79,9 +79,10 @@ class BlockLoss:
         self.model = model
         self.autocast = autocast
         if checkpointing:
-            # The library checkpoints in training mode only; Pythia has no dropout for that mode to switch on.
             model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
-            model.train()
+            # The library checkpoints layers in training mode only; what is in them stays as it is: GPT-2 has dropout.
+            for module in model.modules():
+                module.training = getattr(module, "gradient_checkpointing", False)
         self.blocks = blocks
         self.parameters = list(model.parameters())
         self.size = len(blocks)
