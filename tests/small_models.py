@@ -61,6 +61,25 @@ def llama(tied: bool) -> nn.Module:
     return _moved(LlamaForCausalLM(config)).eval()
 
 
+def olmo2() -> nn.Module:
+    """A small OLMo 2, which normalises queries and keys over all heads together."""
+    from transformers import Olmo2Config, Olmo2ForCausalLM
+
+    torch.manual_seed(0)
+    config = Olmo2Config(
+        vocab_size=256,
+        hidden_size=16,
+        num_hidden_layers=3,
+        num_attention_heads=4,
+        num_key_value_heads=4,
+        intermediate_size=24,
+        max_position_embeddings=CONTEXT,
+        tie_word_embeddings=False,
+        use_cache=False,
+    )
+    return _moved(Olmo2ForCausalLM(config)).eval()
+
+
 def gpt2() -> nn.Module:
     """A small GPT-2: tied embeddings, transposed and fused linear maps."""
     from transformers import GPT2Config, GPT2LMHeadModel
@@ -69,7 +88,7 @@ def gpt2() -> nn.Module:
     config = GPT2Config(
         vocab_size=256,
         n_embd=16,
-        n_layer=2,
+        n_layer=3,
         n_head=4,
         n_positions=CONTEXT,
         bos_token_id=0,

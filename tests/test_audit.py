@@ -25,8 +25,9 @@ def manifest(weights: dict[tuple[str, int], list[str]], **changes) -> pd.DataFra
     """Manifest rows from the digests of each checkpoint's tensors, of 100 elements each."""
     rows = [
         {
-            "model": model, "step": step, "tensor": f"t{i}", "shape": json.dumps([10, 10]), "dtype": "float16",
-            "elements": 100, "sha256": digest, "finite": True, "constant": False,
+            "model": model, "step": step, "tensor": f"t{i}", "kind": "parameter", "parameter": f"t{i}",
+            "shape": json.dumps([10, 10]), "dtype": "float16", "elements": 100, "sha256": digest, "finite": True,
+            "constant": False,
         }
         for (model, step), digests in weights.items()
         for i, digest in enumerate(digests)
@@ -120,12 +121,12 @@ def test_a_tensor_that_is_not_finite():
     assert reasons(audit(rows, losses(sound()), NO_FILES, LIMITS)) == {("a", 2000): "not finite"}
 
 
-@pytest.mark.parametrize(("column", "value"), [("shape", "[20, 5]"), ("dtype", "float32"), ("tensor", "t9")])
+@pytest.mark.parametrize(("column", "value"), [("shape", "[20, 5]"), ("dtype", "float32"), ("parameter", "t9")])
 def test_a_tensor_of_another_shape_or_type_or_name(column, value):
     rows = manifest(sound())
     rows.loc[5, column] = value
     counted = wrong_tensors(rows).set_index("step")["wrong_tensors"]
-    assert counted.to_dict() == {step: (2 if column == "tensor" else 1) * (step == 5000) for step in STEPS}
+    assert counted.to_dict() == {step: (2 if column == "parameter" else 1) * (step == 5000) for step in STEPS}
     assert reasons(audit(rows, losses(sound()), NO_FILES, LIMITS)) == {("a", 5000): "wrong tensors"}
 
 
@@ -204,11 +205,15 @@ def test_the_figure_shows_every_checkpoint(tmp_path):
     assert (tmp_path / "audit.svg").stat().st_size > 1000
 
 
-def test_tensor_manifests_tell_constant_tensors(tmp_path):
-    from safetensors.torch import save_file
-
+def test_tensor_manifests_tell_constant_tensors_and_those_that_are_not_finite(tmp_path):
+    from hub.checkpoints import small_model
     from smdl.models import tensor_manifest
 
-    save_file({"zeros": torch.zeros(3), "some": torch.tensor([1.0, float("nan")])}, tmp_path / "model.safetensors")
-    rows = {row["tensor"]: (row["constant"], row["finite"]) for row in tensor_manifest(tmp_path)}
-    assert rows == {"zeros": (True, True), "some": (False, False)}
+    model = small_model(0)
+    with torch.no_grad():
+        model.lm_head.weight[3, 4] = float("nan")
+    model.save_pretrained(tmp_path)
+    rows = {row["parameter"]: (row["constant"], row["finite"]) for row in tensor_manifest(tmp_path)}
+    assert rows["gpt_neox.final_layer_norm.bias"] == (True, True)
+    assert rows["gpt_neox.embed_in.weight"] == (False, True)
+    assert rows["lm_head.weight"] == (False, False)

@@ -17,7 +17,8 @@ from hub.client import turn_to
 from hub.server import Hub
 from smdl import hub as client
 from smdl.errors import StudyError
-from smdl.models import load, stored_tensors
+from smdl.models import load
+from smdl.parameters import contents, tensors
 from smdl.pickles import to_safetensors
 
 SCRIPTS = Path(__file__).parents[1] / "scripts"
@@ -57,7 +58,7 @@ def get(name: str, folder: Path) -> client.Revision:
 
 def same_weights(folder: Path, seed: int) -> bool:
     expected = stored(files_of(small_model(seed)))
-    found = dict(stored_tensors(folder))
+    found = {tensor.name: numbers for tensor, numbers in tensors(contents(folder))}
     return found.keys() == expected.keys() and all(torch.equal(found[name], expected[name]) for name in expected)
 
 

@@ -61,6 +61,13 @@ VARIANTS = {
     "prune, quantize": ("sequence", {"first": PRUNED, "first_level": 0.5, "second": QUANTIZED}, 6, None),
     "factorize, round": ("sequence", {"first": FACTORIZED, "first_level": 0.7, "second": ROUNDED}, 6, None),
 }
+MODELS = {
+    "neox": small_models.neox,
+    "bfloat16": lambda: small_models.neox(torch.bfloat16),
+    "llama": lambda: small_models.llama(tied=True),
+    "olmo2": small_models.olmo2,
+    "gpt2": small_models.gpt2,
+}
 TOUCHES_ALL = {"quantize global", "round group", "gptq group", "noise relative", "motifs", "heads retrained"}
 
 
@@ -81,14 +88,9 @@ def trained():
 
 
 @pytest.mark.parametrize("name", VARIANTS)
-@pytest.mark.parametrize("model", ["neox", "bfloat16", "llama"])
+@pytest.mark.parametrize("model", MODELS)
 def test_a_scheme_is_a_pure_function_of_the_weights(name, model):
-    makes = {
-        "neox": small_models.neox,
-        "bfloat16": lambda: small_models.neox(torch.bfloat16),
-        "llama": lambda: small_models.llama(tied=True),
-    }
-    weights = small_models.weights_of(makes[model]())
+    weights = small_models.weights_of(MODELS[model]())
     before = {key: tensor.clone() for key, tensor in weights.model.state_dict().items()}
     first, second = (compressed(name, weights, VARIANTS[name][2], seed=3) for _ in range(2))
     assert first
@@ -355,10 +357,10 @@ def test_a_coarser_level_errs_more(neox, name):
 # Heads
 
 
-@pytest.mark.parametrize("model", ["neox", "llama"])
+@pytest.mark.parametrize("model", ["neox", "llama", "olmo2", "gpt2"])
 def test_pruned_heads_add_nothing_and_the_others_are_as_before(model):
     """The pruned model computes what the original does with those heads' outputs cut by hand."""
-    weights = small_models.weights_of(small_models.neox() if model == "neox" else small_models.llama(tied=False))
+    weights = small_models.weights_of(small_models.llama(tied=False) if model == "llama" else MODELS[model]())
     network = weights.model
     scheme = build("prune_heads", {"score": "random", **HEADS})
     items = list(scheme.compress(weights, 0.5, 2, None))
@@ -379,7 +381,7 @@ def test_pruned_heads_add_nothing_and_the_others_are_as_before(model):
     weights.restore()
     torch.testing.assert_close(pruned, by_hand, rtol=1e-4, atol=1e-5)
     heads = sum(int((~kept).sum()) for kept in cut.values()) // 4
-    assert heads == round(0.5 * 4 * 3)
+    assert heads == round(0.5 * 4 * network.config.num_hidden_layers)
 
 
 def test_the_head_whose_output_is_smallest_goes_first(neox):

@@ -12,6 +12,7 @@ MODELS = {
     "neox": small_models.neox,
     "llama": lambda: small_models.llama(tied=False),
     "llama, tied": lambda: small_models.llama(tied=True),
+    "olmo2": small_models.olmo2,
     "gpt2": small_models.gpt2,
 }
 

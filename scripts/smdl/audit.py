@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from smdl.errors import StudyError
+from smdl.tables.study import parameters_of
 
 CHECKPOINT = ["model", "step"]
 REASONS = ("not finite", "wrong tensors", "same weights", "loss out of order")
@@ -53,15 +54,15 @@ def shared_weights(parts: pd.DataFrame, limits: Limits) -> pd.DataFrame:
 
 
 def wrong_tensors(manifest: pd.DataFrame) -> pd.DataFrame:
-    """How many tensors of each checkpoint are missing, too many, or differ in shape or type from most of its model's.
+    """How many parameters of a checkpoint are missing, too many, or differ in shape or type from most of its model's.
 
-    ``manifest`` has model, step, tensor, shape, dtype. Result: a row a checkpoint with their number wrong_tensors and
-    the name of the first, wrong_tensor.
+    ``manifest`` has model, step, parameter, shape, dtype. Result: a row a checkpoint with their number wrong_tensors
+    and the name of the first, wrong_tensor.
     """
     rows = []
     for model, tensors in manifest.groupby("model", sort=False):
         form = tensors["shape"] + " " + tensors["dtype"]
-        table = form.groupby([tensors["tensor"], tensors["step"]]).first().unstack(fill_value="absent")
+        table = form.groupby([tensors["parameter"], tensors["step"]]).first().unstack(fill_value="absent")
         usual = table.mode(axis=1)[0]
         differs = table.ne(usual, axis=0)
         for step in table.columns:
@@ -108,9 +109,11 @@ def audit(manifest: pd.DataFrame, losses: pd.DataFrame, screening: pd.DataFrame,
     """The rows of the table ``audit``: what was found about every checkpoint, and whether it is excluded.
 
     ``manifest``, ``losses`` and ``screening`` are the tables of that name; only the last knows checkpoints that were
-    screened out, and it knows none that were trained here. Constant tensors (new biases, say) prove nothing and are not
-    compared. The order of the losses is judged among the checkpoints that nothing else speaks against.
+    screened out, and it knows none that were trained here. Stored buffers count for nothing, and constant tensors (new
+    biases, say) prove nothing and are not compared. The order of the losses is judged among the checkpoints that
+    nothing else speaks against.
     """
+    manifest = parameters_of(manifest)
     tensors = manifest[~manifest["constant"]].rename(columns={"elements": "size"})
     listed = screening.rename(columns={"excluded": "wrong"})
     both = pd.concat([shared_weights(tensors, limits), listed]).sort_values("shared", kind="stable")

@@ -1,4 +1,4 @@
-"""The one exception whose text is meant for the user, what the system refuses in words, and foreign text on one line."""
+"""The one exception whose text is meant for the user; what the system refuses, and foreign text, on one line."""
 
 import errno
 

@@ -6,7 +6,7 @@ import pandas as pd
 
 from smdl.llc.estimate import Gates, estimate
 from smdl.tables import empty
-from smdl.tables.study import LLC, weights_digest
+from smdl.tables.study import LLC, parameters_of, weights_digest
 
 CHECKPOINT = ["model", "step"]
 SAMPLER_COLUMNS = ("lr", "n_beta", "gamma")
@@ -17,7 +17,7 @@ def checkpoints(manifests: pd.DataFrame, losses: pd.DataFrame) -> pd.DataFrame:
     rows = []
     blocks = losses.groupby([*CHECKPOINT, "split"], sort=False)["loss"]
     mean, error = blocks.mean(), blocks.sem()
-    for (model, step), tensors in manifests.groupby(CHECKPOINT, sort=False):
+    for (model, step), tensors in parameters_of(manifests).groupby(CHECKPOINT, sort=False):
         rows.append(
             {
                 "model": model,

@@ -2,17 +2,16 @@
 
 import hashlib
 import json
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from safetensors import safe_open
 from torch import Tensor, nn
 from torch.nn import functional
 
 from smdl.errors import StudyError
+from smdl.parameters import StoredTensor, contents, tensors
 
 # Written beside downloaded weights: the repository and commit they came from.
 SOURCE = "source.txt"
@@ -28,10 +27,11 @@ def device() -> torch.device:
 def load(folder: str | Path, dtype: str = "float32") -> nn.Module:
     """The model of a checkpoint folder in Hugging Face format, ready to evaluate; no network, no remote code.
 
-    Raises StudyError where the folder holds no model that transformers can load.
+    Raises StudyError where the folder does not hold all weights of a model that transformers can load, and only those.
     """
     from transformers import AutoModelForCausalLM
 
+    contents(folder)
     try:
         model = AutoModelForCausalLM.from_pretrained(
             folder, dtype=DTYPES[dtype], local_files_only=True, trust_remote_code=False, low_cpu_mem_usage=True
@@ -55,16 +55,7 @@ def sequence_losses(model: nn.Module, tokens: Tensor) -> Tensor:
 
 @torch.no_grad()
 def block_losses(model: nn.Module, blocks: np.ndarray, batch_size: int, autocast: bool = False) -> np.ndarray:
-    """Losses (nats) of all ``blocks``, shape (blocks, context), in batches; shape (blocks,), float64.
-
-    Raises StudyError where ``blocks`` hold a token that the model does not know.
-    """
-    known, largest = model.get_input_embeddings().num_embeddings, int(blocks.max(initial=0))
-    if largest >= known:
-        raise StudyError(
-            f"the model knows {known} tokens, and the corpus holds token {largest}:"
-            " corpus.tokenizer is not the model's own"
-        )
+    """Losses (nats) of all ``blocks``, shape (blocks, context), in batches; shape (blocks,), float64."""
     loss = BlockLoss(model, blocks, autocast)
     parts = [
         loss(np.arange(start, min(start + batch_size, len(blocks)))).double().cpu().numpy()
@@ -89,9 +80,10 @@ class BlockLoss:
         self.model = model
         self.autocast = autocast
         if checkpointing:
-            # The library checkpoints in training mode only; Pythia has no dropout for that mode to switch on.
             model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
-            model.train()
+            # The library checkpoints layers in training mode only; what is in them stays as it is: GPT-2 has dropout.
+            for module in model.modules():
+                module.training = getattr(module, "gradient_checkpointing", False)
         self.blocks = blocks
         self.parameters = list(model.parameters())
         self.size = len(blocks)
@@ -102,20 +94,26 @@ class BlockLoss:
             return sequence_losses(self.model, tokens)
 
 
-def stored_tensors(folder: str | Path) -> Iterator[tuple[str, Tensor]]:
-    """Name and content of every tensor in a folder's safetensors files, one at a time."""
-    files = sorted(Path(folder).glob("*.safetensors"))
-    if not files:
-        raise StudyError(f"{folder}: no .safetensors file")
-    for file in files:
-        with safe_open(file, framework="pt") as tensors:
-            for name in tensors.keys():  # noqa: SIM118 - safe_open has no __iter__
-                yield name, tensors.get_tensor(name)
-
-
 def stored_weights(folder: str | Path) -> dict[str, np.ndarray]:
-    """Every stored tensor of floating-point numbers by name, as float32."""
-    return {name: tensor.float().numpy() for name, tensor in stored_tensors(folder) if tensor.is_floating_point()}
+    """Every parameter of a checkpoint by the model's own name, as float32; tied ones once, stored buffers not."""
+    own = [tensor for tensor in contents(folder) if tensor.kind == "parameter"]
+    return {tensor.parameter: numbers.float().numpy() for tensor, numbers in tensors(own)}
+
+
+def check_corpus(model: nn.Module, blocks: np.ndarray) -> None:
+    """StudyError where token blocks, shape (blocks, context), are longer or of more kinds than the model can read."""
+    positions = getattr(model.config, "max_position_embeddings", None) or blocks.shape[1]
+    vocabulary = model.get_input_embeddings().num_embeddings
+    if blocks.shape[1] > positions:
+        raise StudyError(
+            f"{model.name_or_path}: the model reads {positions} tokens at a time, fewer than corpus.context,"
+            f" {blocks.shape[1]}: lower corpus.context"
+        )
+    if blocks.max() >= vocabulary:
+        raise StudyError(
+            f"{model.name_or_path}: the corpus has token {blocks.max()}, but the model's vocabulary ends at"
+            f" {vocabulary - 1}: corpus.tokenizer is not the model's own"
+        )
 
 
 def source(folder: str | Path) -> str:
@@ -125,21 +123,24 @@ def source(folder: str | Path) -> str:
 
 
 def tensor_manifest(folder: str | Path) -> list[dict[str, Any]]:
-    """A row for every tensor of a checkpoint: its source, name, shape, dtype, sha256 and norm.
+    """A row for every tensor of a checkpoint: its source, name, kind, shape, dtype, sha256 and norm.
 
     Whether all elements are finite, and whether all are equal, too.
     """
-    return [
-        {
-            "source": source(folder),
-            "tensor": name,
-            "shape": json.dumps(list(tensor.shape)),
-            "dtype": str(tensor.dtype).removeprefix("torch."),
-            "elements": tensor.numel(),
-            "sha256": hashlib.sha256(tensor.contiguous().view(torch.uint8).numpy()).hexdigest(),
-            "finite": bool(torch.isfinite(tensor).all()),
-            "constant": bool((tensor == tensor.flatten()[0]).all()),
-            "norm": torch.linalg.vector_norm(tensor.double()).item(),
-        }
-        for name, tensor in stored_tensors(folder)
-    ]
+    return [{"source": source(folder), **_described(*pair)} for pair in tensors(contents(folder))]
+
+
+def _described(stored: StoredTensor, tensor: Tensor) -> dict[str, Any]:
+    flat = tensor.contiguous().flatten()
+    return {
+        "tensor": stored.name,
+        "kind": stored.kind,
+        "parameter": stored.parameter,
+        "shape": json.dumps(list(tensor.shape)),
+        "dtype": str(tensor.dtype).removeprefix("torch."),
+        "elements": tensor.numel(),
+        "sha256": hashlib.sha256(flat.view(torch.uint8).numpy()).hexdigest(),
+        "finite": bool(torch.isfinite(flat).all()),
+        "constant": bool((flat == flat[:1]).all()),
+        "norm": torch.linalg.vector_norm(flat.double()).item(),
+    }

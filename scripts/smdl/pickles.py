@@ -4,7 +4,6 @@ So every later job finds one form, and maps it from disk.
 """
 
 import json
-import pickle
 from pathlib import Path
 
 import torch
@@ -26,7 +25,7 @@ def to_safetensors(folder: str | Path) -> None:
     pickles = sorted(folder.glob("pytorch_model*.bin"))
     places: dict[str, str] = {}
     for path in pickles:
-        tensors = _unshared(_read(path))
+        tensors = _unshared(read_pickle(path))
         target = folder / path.name.replace("pytorch_model", "model").replace(".bin", ".safetensors")
         with replacing(target) as temporary:
             save_file(tensors, temporary, metadata={"format": "pt"})
@@ -39,17 +38,26 @@ def to_safetensors(folder: str | Path) -> None:
             temporary.write_text(json.dumps({"metadata": {}, "weight_map": places}, indent=1))
 
 
-def _read(path: Path) -> dict[str, Tensor]:
+def read_pickle(path: Path) -> dict[str, Tensor]:
+    """The tensors of a pickle by name, mapped from disk where its form allows it; no code in it is run.
+
+    Raises StudyError where it holds anything but tensors, or cannot be read.
+    """
     try:
         with path.open("rb") as file:
             mapped = file.read(2) == b"PK"
         content = torch.load(path, map_location="cpu", weights_only=True, mmap=mapped)
-    except (pickle.UnpicklingError, RuntimeError) as error:
-        reason = str(error).strip().splitlines()[0]
-        raise StudyError(f"{path}: not a pickle of tensors alone, so it is not read ({reason})") from error
+    except Exception as error:  # a damaged pickle can end in an exception of any kind
+        raise StudyError(f"{path}: not a pickle of tensors alone, so it is not read ({_reason(error)})") from error
     if not isinstance(content, dict) or not all(isinstance(value, Tensor) for value in content.values()):
         raise StudyError(f"{path}: holds other things than named tensors, so it is not read")
     return content
+
+
+def _reason(error: Exception) -> str:
+    """What torch found, in its first sentence, without its advice to load the file all the same."""
+    text = str(error).partition("WeightsUnpickler error: ")[2] or str(error)
+    return " ".join(text.partition(". ")[0].split()) or type(error).__name__
 
 
 def _unshared(tensors: dict[str, Tensor]) -> dict[str, Tensor]:

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 
-from smdl.models import block_losses, load
+from smdl.models import block_losses, check_corpus, load
 
 
 def reference_losses(
@@ -14,9 +14,12 @@ def reference_losses(
 
     The sampling blocks as by the chains, in the model's ``dtype``, under ``autocast`` where they are; the evaluation
     blocks in float32, as compression computes whatever the model's type: bfloat16 has no room for a grid of more than
-    some 256 values, nor for small noise.
+    some 256 values, nor for small noise. Raises StudyError where the model cannot read the blocks.
     """
-    return {
-        "sampling": block_losses(load(folder, dtype), blocks["sampling"], batch_size, autocast),
-        "evaluation": block_losses(load(folder), blocks["evaluation"], batch_size),
-    }
+    model = load(folder, dtype)
+    for own in blocks.values():
+        check_corpus(model, own)
+    sampling = block_losses(model, blocks["sampling"], batch_size, autocast)
+    if dtype != "float32":
+        model = load(folder)
+    return {"sampling": sampling, "evaluation": block_losses(model, blocks["evaluation"], batch_size)}

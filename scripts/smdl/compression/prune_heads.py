@@ -2,7 +2,8 @@
 
 A head is chosen at random, by the norm of its output (root mean square of what it adds to the residual stream, over
 the calibration blocks), or by the norm of its weights; the smallest go first. Optionally what is left is retrained
-briefly on the calibration blocks.
+briefly on the calibration blocks. Where queries or keys of all heads are normalised together (OLMo 2), those of a
+pruned head stay, since without them the others' would change.
 """
 
 from collections.abc import Iterator
@@ -93,10 +94,14 @@ class PruneHeads:
 
 @dataclass(frozen=True)
 class Attention:
-    """The views of one layer's attention: matrices by role, the biases of query, key and value where there are any."""
+    """The views of one layer's attention: matrices by role, the biases of query, key and value where there are any.
+
+    ``joint`` are the roles, of query and key, whose heads one norm takes together.
+    """
 
     matrices: dict[str, WeightView]
     biases: dict[str, WeightView]
+    joint: frozenset[str]
     heads: int
     key_heads: int
 
@@ -128,8 +133,17 @@ def attention_layers(weights: Weights) -> list[Attention]:
         names = {role: matrices[role].name.replace(".weight", ".bias") for role in (QUERY, KEY, VALUE)}
         biases = {role: by_name[name] for role, name in names.items() if name in by_name}
         heads = config.num_attention_heads
-        layers.append(Attention(matrices, biases, heads, getattr(config, "num_key_value_heads", None) or heads))
+        key_heads = getattr(config, "num_key_value_heads", None) or heads
+        layers.append(Attention(matrices, biases, _joint(matrices, by_name), heads, key_heads))
     return layers
+
+
+def _joint(matrices: dict[str, WeightView], by_name: dict[str, WeightView]) -> frozenset[str]:
+    """The roles whose matrix a norm follows that is as wide as all heads; a norm of one head's width is each head's."""
+    norms = {role: by_name.get(matrices[role].name.replace("_proj.", "_norm.")) for role in (QUERY, KEY)}
+    return frozenset(
+        role for role, norm in norms.items() if norm is not None and norm.shape == matrices[role].shape[:1]
+    )
 
 
 def weight_norms(weights: Weights, layer: Attention) -> Tensor:
@@ -165,7 +179,7 @@ def _masks(layers: list[Attention], pruned: set[tuple[int, int]]) -> Iterator[tu
         for head in gone:
             mask[:, layer.columns(head)] = False
         yield output, mask
-        for role in (QUERY, KEY, VALUE):
+        for role in (role for role in (QUERY, KEY, VALUE) if role not in layer.joint):
             for view in filter(None, (layer.matrices[role], layer.biases.get(role))):
                 mask = torch.zeros(view.shape, dtype=torch.bool, device=view.window.device)
                 for head in set(range(layer.heads)) - gone:

@@ -6,30 +6,27 @@ import torch
 from safetensors import safe_open
 from torch import Tensor, nn
 
-# A safetensors file and the name of a tensor in it.
-Place = tuple[Path, str]
+from smdl.parameters import StoredTensor, contents
 
 
 class Stored:
     """Parameters of a model that its checkpoint's safetensors files hold exactly, read again when they are wanted.
 
-    transformers renames some tensors when it loads (embed_out to lm_head), so names alone do not tell: a tensor of the
-    same shape whose name no parameter has is tried too, and every value is compared once.
+    Every value is compared once, so that a parameter which was changed, or which the files hold more exactly than the
+    model, is kept by the caller.
     """
 
     @torch.no_grad()
     def __init__(self, model: nn.Module, folder: Path):
+        own = [tensor for tensor in contents(folder) if tensor.file.suffix == ".safetensors"]
+        places = {tensor.parameter: tensor for tensor in own if tensor.kind == "parameter"}
         parameters = dict(model.named_parameters())
-        shapes = _shapes(folder)
-        renamed = sorted(place for place in shapes if place[1] not in parameters)
-        here = {place[1]: place for place in shapes}
         self._offsets = {name: parameter.storage_offset() for name, parameter in parameters.items()}
-        self._places: dict[str, Place] = {}
-        for name, parameter in parameters.items():
-            for place in [here[name]] if name in here else renamed:
-                if shapes[place] == tuple(parameter.shape) and torch.equal(_read(place, parameter), parameter):
-                    self._places[name] = place
-                    break
+        self._places = {
+            name: places[name]
+            for name, parameter in parameters.items()
+            if name in places and torch.equal(_read(places[name], parameter), parameter)
+        }
 
     def __contains__(self, parameter: str) -> bool:
         return parameter in self._places
@@ -42,16 +39,7 @@ class Stored:
         return part.clone(memory_format=torch.contiguous_format) if part.numel() < whole.numel() else part.contiguous()
 
 
-def _shapes(folder: Path) -> dict[Place, tuple[int, ...]]:
-    shapes = {}
-    for file in sorted(folder.glob("*.safetensors")):
-        with safe_open(file, framework="pt") as tensors:
-            for name in tensors.keys():  # noqa: SIM118 - safe_open has no __iter__
-                shapes[file, name] = tuple(tensors.get_slice(name).get_shape())
-    return shapes
-
-
-def _read(place: Place, like: Tensor) -> Tensor:
+def _read(place: StoredTensor, like: Tensor) -> Tensor:
     """A stored tensor, copied to the type and device of ``like``; the file is mapped no longer than that takes."""
-    with safe_open(place[0], framework="pt") as tensors:
-        return tensors.get_tensor(place[1]).to(like.device, like.dtype, copy=True)
+    with safe_open(place.file, framework="pt") as tensors:
+        return tensors.get_tensor(place.name).to(like.device, like.dtype, copy=True)

@@ -158,8 +158,8 @@ class Weights:
 def _stored(model: nn.Module) -> Stored | None:
     """The checkpoint that a model was loaded from; None where there is none, or where a copy costs less."""
     size = sum(parameter.numel() * parameter.element_size() for parameter in model.parameters())
-    folder = Path(getattr(model, "name_or_path", ""))
-    return Stored(model, folder) if size > KEPT_BYTES and any(folder.glob("*.safetensors")) else None
+    folder = getattr(model, "name_or_path", "")
+    return Stored(model, Path(folder)) if size > KEPT_BYTES and folder and Path(folder).is_dir() else None
 
 
 def iterate(model: nn.Module) -> Iterator[WeightView]:

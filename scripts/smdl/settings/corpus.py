@@ -127,8 +127,8 @@ def check_text(corpus: CorpusText, batches: dict[str, int]) -> Iterator[str]:
     if there < blocks:
         text = one_line(corpus.path if isinstance(corpus, LocalText) else corpus.name)
         yield (
-            f"corpus.blocks: {blocks} blocks of {corpus.context} tokens are asked for, and {text} gives at most {there}:"
-            " more text, shorter or fewer blocks"
+            f"corpus.blocks: {blocks} blocks of {corpus.context} tokens are asked for, and {text} gives at most"
+            f" {there}: more text, shorter or fewer blocks"
         )
         return
     for name, batch in batches.items():

@@ -6,6 +6,7 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import ConfigDict, Field, Strict, model_validator
 
+from smdl import checkpoint_files
 from smdl.settings.base import (
     AS_INTEGER,
     LONGEST_NAME,
@@ -128,8 +129,12 @@ class LocalModel(StoredModel):
         " it the folder is the one checkpoint."
     )
 
+    def folder(self, step: int) -> Path:
+        """Where the checkpoint of ``step`` lies."""
+        return Path(self.path.replace("{step}", str(step)))
+
     def has_step(self, step: int) -> bool:
-        return Path(self.path.replace("{step}", str(step))).is_dir()
+        return self.folder(step).is_dir()
 
     def known_steps(self) -> str:
         return f"; there is no folder {self.path}"
@@ -190,12 +195,21 @@ def check_model(key: str, model: Model, corpus: CorpusText, schemes: Schemes) ->
         if model.constraint:
             yield from _check_constraint(f"{key}.constraint", model.constraint, schemes)
     yield from _check_steps(key, model)
+    if isinstance(model, LocalModel):
+        yield from _check_files(key, model, corpus)
     if model.context is not None and corpus.context > model.context:
         yield f"corpus.context: {corpus.context} tokens are more than {key}.context, {model.context}"
     present = schemes.present()
     for name in model.schemes:
         if name not in present:
             yield f"{key}.schemes: {name!r} is not one of {', '.join(present)}, the schemes of this config"
+
+
+def _check_files(key: str, model: LocalModel, corpus: CorpusText) -> Iterator[str]:
+    """The files of a local model are whole, and such as the workflow can use."""
+    for folder in dict.fromkeys(model.folder(step) for step in model.steps):
+        if folder.is_dir():
+            yield from (f"{key}: {problem}" for problem in checkpoint_files.problems(folder, corpus.context))
 
 
 def _check_shape(key: str, shape: Architecture) -> Iterator[str]:

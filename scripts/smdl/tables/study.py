@@ -45,6 +45,8 @@ MANIFEST = Table(
         STEP,
         Column("source", TEXT, "repository and commit that the weights came from; empty for weights on this disk"),
         Column("tensor", TEXT, "name of the tensor"),
+        Column("kind", TEXT, "parameter; copy - a tied one stored again; buffer - a mask, say. Only the first counts"),
+        Column("parameter", TEXT, "the model's own name of the parameter; empty for a buffer"),
         Column("shape", TEXT, "shape, as JSON"),
         Column("dtype", TEXT, "type of the stored numbers"),
         Column("elements", INTEGER, "number of elements"),
@@ -224,9 +226,15 @@ REGRESSIONS = Table(
 STUDY = (CORPUS, TRAINING, MANIFEST, LOSSES, CHECKPOINTS, DRAWS, LLC, CURVES, CRITICAL, REGRESSIONS)
 
 
+def parameters_of(manifest: pd.DataFrame) -> pd.DataFrame:
+    """The rows of the table ``manifest`` that are parameters, each once; all that is ever compared or counted."""
+    return manifest[manifest["kind"] == "parameter"]
+
+
 def weights_digest(manifest: pd.DataFrame) -> str:
-    """One digest for all weights of a checkpoint, from its rows of the table ``manifest``."""
-    return digest_of(sorted(zip(manifest["tensor"], manifest["sha256"], strict=True)))
+    """One digest for all parameters of a checkpoint, from its rows of the table ``manifest``."""
+    own = parameters_of(manifest)
+    return digest_of(sorted(zip(own["parameter"], own["sha256"], strict=True)))
 
 
 def losses_of_split(losses: pd.DataFrame, split: str) -> np.ndarray:
