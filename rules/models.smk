@@ -135,6 +135,7 @@ rule reference:
     params:
         version=stage_version("reference"),
         folder=checkpoint,
+        content=folder_content,
         settings=lambda wc: canonical(
             {"dtype": MODELS[wc.model]["dtype"], "batch_size": config["compression"]["batch_size"]}
         ),

@@ -6,10 +6,12 @@ with job(snakemake) as this:
     from smdl.coding.checkpoint import Grid, curve_lengths, stated_lengths, two_part_totals
     from smdl.coding.lengths import Coder
     from smdl.models import stored_weights
+    from smdl.same_weights import check_weights
     from smdl.tables import read_table
     from smdl.tables.coding import CODING, TWO_PART
     from smdl.tables.study import losses_of_split
 
+    check_weights(snakemake.params.folder, snakemake.input.manifest)
     here = {"model": snakemake.wildcards.model, "step": int(snakemake.wildcards.step)}
     weights, coder = stored_weights(snakemake.params.folder), Coder(**this.settings["coder"])
     curves = read_table(snakemake.input.curves)

@@ -13,6 +13,7 @@ import yaml
 from jsonschema import Draft202012Validator
 from jsonschema.exceptions import ValidationError
 
+from smdl.architectures import objections, read_config
 from smdl.errors import StudyError
 
 SCHEMA = yaml.safe_load((Path(__file__).parent / "config.schema.yaml").read_text())
@@ -39,6 +40,7 @@ def validated(raw: dict[str, Any]) -> dict[str, Any]:
     Raises StudyError, a line a problem, where anything is wrong with it.
     """
     config = _prepared(raw, SCHEMA)
+    _fill_in_models(config)
     errors = sorted(Draft202012Validator(SCHEMA).iter_errors(config), key=lambda error: [str(p) for p in error.path])
     problems = [line for error in errors for line in _explain(error)]
     if not problems:
@@ -61,6 +63,27 @@ def _prepared(value: Any, schema: dict[str, Any]) -> Any:
     if schema.get("type") in ("number", "integer"):
         return _number(value, schema["type"])
     return value
+
+
+def _fill_in_models(config: Any) -> None:
+    """Defaults that hang on other keys: a model of one checkpoint has step 0, and every model all schemes.
+
+    What does not have the form of a config is left for the schema to judge.
+    """
+    sections = [config.get(name) if isinstance(config, dict) else None for name in ("models", "compression")]
+    models, compression = (section if isinstance(section, dict) else {} for section in sections)
+    for model in models.values():
+        if isinstance(model, dict):
+            if single(model):
+                model.setdefault("steps", [0])
+            if isinstance(compression.get("schemes"), dict):
+                model.setdefault("schemes", list(compression["schemes"]))
+
+
+def single(model: dict[str, Any]) -> bool:
+    """Whether a model is one checkpoint: nothing in its folder's path, or its branch's name, stands for the step."""
+    place = {"local": "path", "hub": "revision"}.get(model.get("source"))
+    return place in model and "{step}" not in str(model[place])
 
 
 def _number(value: Any, kind: str) -> Any:
@@ -123,10 +146,12 @@ def _cross_checks(config: dict[str, Any]) -> Iterator[str]:
     for name, model in config["models"].items():
         yield from _check_source(f"models.{name}", model)
         yield from _check_steps(f"models.{name}", model)
+        yield from _check_architecture(f"models.{name}", model)
+        yield from _check_schemes(f"models.{name}.schemes", model["schemes"], config)
         yield from _check_constraint(f"models.{name}.constraint", model, config["compression"]["schemes"])
         yield from _check_context(f"models.{name}", model, config["corpus"])
         yield from _check_sampler(f"models.{name}", {**config["llc"], **model.get("llc", {})}, config["corpus"])
-    yield from _check_headline(config["compression"])
+    yield from _check_headline(config["compression"], config["models"])
     yield from _check_lengths(config["coding"]["lengths"], config["compression"]["schemes"])
     for name, scheme in config["compression"]["schemes"].items():
         yield from _check_levels(f"compression.schemes.{name}.levels", name, scheme["levels"])
@@ -160,14 +185,49 @@ def _check_source(key: str, model: dict[str, Any]) -> Iterator[str]:
 
 
 def _check_steps(key: str, model: dict[str, Any]) -> Iterator[str]:
+    if "steps" not in model:
+        yield f"{key}: the key 'steps' is missing (Training steps of the checkpoints to study.)"
+        return
     steps = model["steps"]
-    for step in steps:
-        if not _has_step(model, step):
-            yield f"{key}.steps: the model has no checkpoint of step {step}{_known_steps(model)}"
+    if single(model) and len(steps) > 1:
+        place = "path" if model["source"] == "local" else "revision"
+        yield (
+            f"{key}.steps: {steps} are {len(steps)} steps, but without {{step}} in its {place}, {model[place]!r},"
+            " the model is one checkpoint"
+        )
+    if single(model) and model["source"] == "local":
+        if not Path(model["path"]).is_dir():
+            yield f"{key}.path: {model['path']!r} is not a folder"
+    else:
+        for step in steps:
+            if not _has_step(model, step):
+                yield f"{key}.steps: the model has no checkpoint of step {step}{_known_steps(model)}"
     first, last = model.get("window", (min(steps), max(steps)))
     inside = [step for step in steps if first <= step <= last]
     if "window" in model and len(inside) < 3:
         yield f"{key}.window: [{first}, {last}] holds {len(inside)} of the model's steps; a regression needs 3"
+
+
+def _check_architecture(key: str, model: dict[str, Any]) -> Iterator[str]:
+    """Compression can handle every checkpoint on this disk; those of a hub are looked at when they are listed."""
+    if model["source"] != "local" or "path" not in model:
+        return
+    folders = dict.fromkeys(model["path"].format(step=step) for step in model.get("steps", []))
+    lines = {}
+    for folder in filter(lambda folder: Path(folder).is_dir(), folders):
+        try:
+            found = [f"{folder}/config.json: {line}" for line in objections(read_config(folder), model["schemes"])]
+        except StudyError as error:
+            found = [str(error)]
+        # All steps of a model are of one kind: told once.
+        lines |= {line.removeprefix(folder): line for line in found}
+    yield from (f"{key}: {line}" for line in lines.values())
+
+
+def _check_schemes(key: str, chosen: list[str], config: dict[str, Any]) -> Iterator[str]:
+    for name in chosen:
+        if name not in config["compression"]["schemes"]:
+            yield f"{key}: {name!r} is not one of {', '.join(config['compression']['schemes'])}"
 
 
 def _has_step(model: dict[str, Any], step: int) -> bool:
@@ -226,17 +286,29 @@ def _check_levels(key: str, scheme: str, levels: list[float] | dict[str, float])
 
 def _check_variant(key: str, own: dict[str, Any], corpus: dict[str, Any]) -> Iterator[str]:
     """A variant that looks at data has calibration blocks to look at."""
-    looks = (
-        own.get("score") in ("wanda", "output_norm"),
-        own.get("weighting") == "activations",
-        own.get("retrain_steps", 0) > 0,
-        "damping" in own and "weighting" not in own,
-    )
-    if any(looks) and not corpus["blocks"]["calibration"]:
-        yield f"corpus.blocks.calibration: is 0, but {key} needs calibration blocks"
+    if not corpus["blocks"]["calibration"]:
+        for place, _ in filter(lambda part: _looks_at_data(part[1]), _parts(key, own)):
+            yield f"corpus.blocks.calibration: is 0, but {place} needs calibration blocks"
+
+
+def _parts(key: str, own: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
+    """The settings of a variant under their key, and of every scheme within it."""
+    yield key, own
     for part in ("first", "second"):
         for name, settings in own.get(part, {}).items():
-            yield from _check_variant(f"{key}.{part}.{name}", settings, corpus)
+            yield from _parts(f"{key}.{part}.{name}", settings)
+
+
+def _looks_at_data(own: dict[str, Any]) -> bool:
+    """Whether a scheme with these settings needs calibration blocks."""
+    return any(
+        (
+            own.get("score") in ("wanda", "output_norm"),
+            own.get("weighting") == "activations",
+            own.get("retrain_steps", 0) > 0,
+            "damping" in own and "weighting" not in own,
+        )
+    )
 
 
 def _check_constraint(key: str, model: dict[str, Any], schemes: dict[str, Any]) -> Iterator[str]:
@@ -249,8 +321,18 @@ def _check_constraint(key: str, model: dict[str, Any], schemes: dict[str, Any]) 
         yield f"{key}.scheme: {constraint['scheme']!r} is not one of {', '.join(schemes)}"
     elif constraint["variant"] not in (variants := schemes[constraint["scheme"]]["variants"]):
         yield f"{key}.variant: {constraint['variant']!r} is not one of {', '.join(variants)}"
-    elif variants[constraint["variant"]].get("range") == "minimised":
-        yield f"{key}.variant: {constraint['variant']!r} chooses m by the loss, and training cannot; take range maximum"
+    else:
+        own = [settings for _, settings in _parts("", variants[constraint["variant"]])]
+        if any(settings.get("range") == "minimised" for settings in own):
+            yield (
+                f"{key}.variant: {constraint['variant']!r} chooses m by the loss, and training cannot;"
+                " take range maximum"
+            )
+        if any(_looks_at_data(settings) for settings in own):
+            yield (
+                f"{key}.variant: {constraint['variant']!r} needs calibration blocks, and training has none;"
+                " take a variant that looks at weights alone"
+            )
 
 
 def _check_lengths(lengths: dict[str, Any], schemes: dict[str, Any]) -> Iterator[str]:
@@ -260,12 +342,14 @@ def _check_lengths(lengths: dict[str, Any], schemes: dict[str, Any]) -> Iterator
         yield f"coding.lengths.variant: {lengths['variant']!r} is not a variant of the scheme quantize: {listed}"
 
 
-def _check_headline(compression: dict[str, Any]) -> Iterator[str]:
+def _check_headline(compression: dict[str, Any], models: dict[str, Any]) -> Iterator[str]:
     headline, schemes = compression["headline"], compression["schemes"]
     if headline["scheme"] not in schemes:
         yield f"compression.headline.scheme: {headline['scheme']!r} is not one of {', '.join(schemes)}"
     elif headline["variant"] not in (variants := schemes[headline["scheme"]]["variants"]):
         yield f"compression.headline.variant: {headline['variant']!r} is not one of {', '.join(variants)}"
+    elif not any(headline["scheme"] in model["schemes"] for model in models.values()):
+        yield f"compression.headline.scheme: no model has {headline['scheme']!r} among its schemes"
     if headline["epsilon"] not in compression["epsilons"]:
         listed = ", ".join(map(str, compression["epsilons"]))
         yield f"compression.headline.epsilon: {headline['epsilon']} is not one of epsilons, {listed}"

@@ -114,6 +114,11 @@ def source(folder: str | Path) -> str:
     return note.read_text().strip() if note.is_file() else ""
 
 
+def digest(tensor: Tensor) -> str:
+    """The sha256 of a tensor's bytes."""
+    return hashlib.sha256(tensor.contiguous().flatten().view(torch.uint8).numpy()).hexdigest()
+
+
 def tensor_manifest(folder: str | Path) -> list[dict[str, Any]]:
     """A row for every tensor of a checkpoint: its source, name, shape, dtype, sha256 and norm.
 
@@ -126,7 +131,7 @@ def tensor_manifest(folder: str | Path) -> list[dict[str, Any]]:
             "shape": json.dumps(list(tensor.shape)),
             "dtype": str(tensor.dtype).removeprefix("torch."),
             "elements": tensor.numel(),
-            "sha256": hashlib.sha256(tensor.contiguous().view(torch.uint8).numpy()).hexdigest(),
+            "sha256": digest(tensor),
             "finite": bool(torch.isfinite(tensor).all()),
             "constant": bool((tensor == tensor.flatten()[0]).all()),
             "norm": torch.linalg.vector_norm(tensor.double()).item(),

@@ -26,12 +26,17 @@ BATCH_ROWS = 256
 
 def folder_documents(folder: str | Path, column: str) -> Iterator[str]:
     """The documents of every readable file below ``folder``; StudyError where there is none."""
-    paths = sorted(path for path in Path(folder).rglob("*") if path.is_file() and _form(path.name))
+    paths = text_files(folder)
     if not paths:
         raise StudyError(f"corpus.path: {folder} holds no {_named_forms()} file")
     for path in paths:
         with path.open("rb") as raw:
             yield from _documents(raw, str(path), column)
+
+
+def text_files(folder: str | Path) -> list[Path]:
+    """Every file below ``folder`` whose name tells how to read it, in the order of their paths."""
+    return sorted(path for path in Path(folder).rglob("*") if path.is_file() and _form(path.name))
 
 
 def hub_documents(repo: str, revision: str, files: str, column: str) -> tuple[str, Iterator[str]]:
