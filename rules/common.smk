@@ -8,6 +8,7 @@ from pathlib import Path
 # Scripts find the library beside them; the Snakefile's process is told where it is.
 sys.path.append(str(Path(str(workflow.current_basedir)).parent / "scripts"))
 
+from smdl.architectures import CHOOSY
 from smdl.cluster import guard
 from smdl.cluster import resources as needs
 from smdl.config import validated

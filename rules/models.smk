@@ -48,7 +48,10 @@ rule listing:
     params:
         settings=lambda wc: canonical(
             {
-                model: {name: its[name] for name in ("repo", "revision", "steps")}
+                model: {
+                    **{name: its[name] for name in ("repo", "revision", "steps")},
+                    "schemes": [name for name in its["schemes"] if name in CHOOSY],
+                }
                 for model, its in MODELS.items()
                 if its["source"] == "hub"
             }

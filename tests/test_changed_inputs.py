@@ -158,7 +158,7 @@ def test_a_study_of_local_weights_and_texts(tmp_path):
     config["corpus"] |= {"source": "local", "path": str(texts)}
     del config["corpus"]["name"]
     config["models"] = {"mine": {"source": "local", "path": str(tmp_path / "mine")}}
-    run = snakemake(tmp_path, config, DRAWS, warm=True)
+    run = snakemake(tmp_path, config, "--nolock", DRAWS, warm=True)
     assert run.returncode == 0, run.stderr
     assert planned(tmp_path, config) == set()
     refreshed(weights)
@@ -178,7 +178,7 @@ def test_a_study_of_local_weights_and_texts(tmp_path):
     assert planned(tmp_path, config) == {"reference", "llc_chains"}
     # Swapped behind Snakemake's back, as while a job waits in a queue.
     config["llc"]["gamma"] = 200
-    run = snakemake(tmp_path, config, DRAWS, "--rerun-triggers", "mtime", "--forcerun", "llc_chains", warm=True)
+    run = snakemake(tmp_path, config, "--rerun-triggers", "mtime", "--forcerun", "llc_chains", "--nolock", DRAWS)
     assert run.returncode
     log = (tmp_path / "results/small/logs/llc_chains/mine/step0/block0.log").read_text()
     assert "error: weights of mine step 0 are not those of the manifest:" in log

@@ -20,6 +20,8 @@ WITH_HEADS = (
 )
 WITHOUT_HEADS = ("bloom", "codegen", "falcon", "gpt_bigcode", "mpt", "persimmon", "phi", "phi3")
 SUPPORTED = sorted((*WITH_HEADS, *WITHOUT_HEADS))
+CHOOSY = ("prune_heads",)
+"""The schemes that cannot handle every supported model."""
 
 EXPERTS = ("num_local_experts", "num_experts", "n_routed_experts", "moe_num_experts")
 NEXT_TOKEN = ("ForCausalLM", "LMHeadModel")
@@ -29,13 +31,21 @@ def read_config(folder: str | Path) -> dict[str, Any]:
     """The content of a checkpoint folder's config.json; StudyError where it is not there or is no JSON object."""
     path = Path(folder) / "config.json"
     try:
-        config = json.loads(path.read_text("utf-8"))
+        return parsed(path.read_bytes(), str(path))
     except FileNotFoundError:
         raise StudyError(f"{folder} has no config.json, so it is no checkpoint in Hugging Face format") from None
-    except (OSError, ValueError, RecursionError) as error:
-        raise StudyError(f"{path} cannot be read as JSON ({error})") from None
+    except OSError as error:
+        raise StudyError(f"{path} cannot be read ({error.strerror})") from None
+
+
+def parsed(content: bytes, name: str) -> dict[str, Any]:
+    """What a config.json holds; StudyError, with its ``name``, where it is no JSON object."""
+    try:
+        config = json.loads(content)
+    except (ValueError, RecursionError) as error:
+        raise StudyError(f"{name} is not JSON ({error})") from None
     if not isinstance(config, dict):
-        raise StudyError(f"{path} is not a JSON object")
+        raise StudyError(f"{name} is not a JSON object")
     return config
 
 
