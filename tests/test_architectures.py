@@ -33,7 +33,7 @@ def built(kind: str) -> torch.nn.Module:
     config = AutoConfig.for_model(kind)
     for name, value in SIZES.items():
         settable = not isinstance(getattr(type(config), name, None), property)
-        if settable and getattr(config, name, None) is not None:
+        if settable and hasattr(config, name):
             setattr(config, name, value)
     with torch.device("meta"):
         return AutoModelForCausalLM.from_config(config)
