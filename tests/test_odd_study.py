@@ -15,7 +15,7 @@ import yaml
 
 from hub.checkpoints import small_model
 from smdl.tables import read_provenance
-from workflow import ROOT, SNAKEMAKE, WARM, small_config
+from workflow import ROOT, SNAKEMAKE, WARM, jobs, small_config, snakemake
 
 SNAKEFILE = """
 configfile: "config.test.yaml"
@@ -125,3 +125,28 @@ def test_a_scheme_that_a_model_leaves_out_is_nowhere(study):
 def test_a_plain_folder_is_a_model_of_one_step(study):
     assert table(study, "tables/checkpoints").query("model == 'one'")["step"].tolist() == [0]
     assert table(study, "tables/llc").query("model == 'one'")["status"].item() != "excluded"
+
+
+def test_the_jobs_and_the_disk_window_of_a_hubs_model_are_those_of_its_own_schemes(tmp_path):
+    config = small_config()
+    own = {"source": "hub", "context": 64, "parameters": 1000, "steps": [1, 2, 3]}
+    config["models"] = {
+        "all": {"repo": "lab/all", **own},
+        "some": {"repo": "lab/some", "schemes": ["prune"], **own},
+    }
+    config["disk"] = {"window": 1}
+    run = snakemake(tmp_path, config, "--dry-run")
+    assert run.returncode == 0, run.stderr
+    counts = jobs(run.stdout)
+    assert {name: counts[name] for name in ("prune", "quantize", "coding", "proxies", "turn")} == {
+        "prune": 6, "quantize": 3, "coding": 3, "proxies": 6, "turn": 6,
+    }  # fmt: skip
+    turns = run.stdout.split("rule turn:")[1:]
+    (waits,) = (turn for turn in turns if "turns/some/step2" in turn.split("output:")[1].splitlines()[0])
+    inputs = waits.splitlines()[1].split("input: ")[1].split(", ")
+    assert sorted(path.removeprefix("results/small/") for path in inputs) == [
+        "coding/some/step1/bits_back.parquet",
+        "coding/some/step1/proxies.parquet",
+        "compression/prune/some/step1/critical.parquet",
+        "draws/some/step1/block0.parquet",
+    ]

@@ -5,7 +5,7 @@ from typing import Any
 import pandas as pd
 
 from smdl.llc.estimate import Gates, estimate
-from smdl.tables.study import weights_digest
+from smdl.tables.study import LLC, weights_digest
 
 CHECKPOINT = ["model", "step"]
 SAMPLER_COLUMNS = ("lr", "n_beta", "gamma")
@@ -66,7 +66,7 @@ def llc(
                 "burn_in": sampler["burn_in"] + left_out * sampler["steps_between_draws"],
             }
         )
-    return _with_exclusions(pd.DataFrame(rows), audit)
+    return _with_exclusions(pd.DataFrame(rows, columns=[column.name for column in LLC.columns]), audit)
 
 
 def _with_exclusions(rows: pd.DataFrame, audit: pd.DataFrame) -> pd.DataFrame:
