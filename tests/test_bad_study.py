@@ -147,6 +147,8 @@ MODELS = {
         r"models\.m\.steps: \[1, 2\] are 2 steps, but without \{step\} in its revision, 'main', the model is one",
     ),
     "a hub's branches and no steps": (HUB, r"models\.m: the key 'steps' is missing"),
+    "a list for a source": ({"source": ["local"], "path": "one"}, r"models\.m\.source: \['local'\] is not one of hub,"),
+    "a number for a path": ({"path": 3}, r"models\.m\.path: 3 is not of type string"),
     "no schemes": ({"path": "one", "schemes": []}, r"models\.m\.schemes: has 0 entries; at least 1"),
     "a scheme twice": ({"path": "one", "schemes": ["prune", "prune"]}, r"models\.m\.schemes: an entry stands twice"),
     "a scheme without a list": (
@@ -172,10 +174,10 @@ MODELS = {
 @pytest.mark.parametrize("case", MODELS)
 def test_a_model_that_is_not_rightly_told(tmp_path, case):
     model, line = MODELS[case]
-    if "path" in model:
+    if isinstance(model.get("path"), str):
         model = {"source": "local", **model, "path": f"{tmp_path}/{model['path']}"}
     config = folders(small_config(), tmp_path)
-    config["models"] = {"m": model}
+    config["models"] = {"m": {"source": "local", **model}}
     (problem,) = problems(config)
     assert re.search(line, problem), problem
 
@@ -230,3 +232,16 @@ def test_a_scheme_may_be_there_for_a_constraint_alone():
         "constraint": {"scheme": "round", "variant": "v", "level": 4},
     }
     assert validated(config)["models"]["tiny"]["schemes"] == ["quantize"]
+
+
+def test_a_plain_branch_of_a_hub_is_one_checkpoint_whatever_its_step():
+    config = small_config()
+    config["models"] = {"m": {"source": "hub", "repo": "EleutherAI/pythia-14m", "revision": "main", "context": 64}}
+    assert validated(config)["models"]["m"]["steps"] == [0]
+    config["models"]["m"]["steps"] = [143001]
+    assert validated(config)["models"]["m"]["steps"] == [143001]
+
+
+@pytest.mark.parametrize("broken", [{"models": []}, {"models": {"m": 3}}, {"models": None}, {"compression": 3}, {}])
+def test_what_is_no_config_at_all_is_left_to_the_schema(broken):
+    assert problems({**small_config(), **broken} if broken else broken)

@@ -82,8 +82,11 @@ def _fill_in_models(config: Any) -> None:
 
 def single(model: dict[str, Any]) -> bool:
     """Whether a model is one checkpoint: nothing in its folder's path, or its branch's name, stands for the step."""
-    place = {"local": "path", "hub": "revision"}.get(model.get("source"))
-    return place in model and "{step}" not in str(model[place])
+    places = {"local": "path", "hub": "revision"}
+    return any(
+        model.get("source") == source and place in model and "{step}" not in str(model[place])
+        for source, place in places.items()
+    )
 
 
 def _number(value: Any, kind: str) -> Any:
@@ -195,8 +198,8 @@ def _check_steps(key: str, model: dict[str, Any]) -> Iterator[str]:
             f"{key}.steps: {steps} are {len(steps)} steps, but without {{step}} in its {place}, {model[place]!r},"
             " the model is one checkpoint"
         )
-    if single(model) and model["source"] == "local":
-        if not Path(model["path"]).is_dir():
+    if single(model):
+        if model["source"] == "local" and not Path(model["path"]).is_dir():
             yield f"{key}.path: {model['path']!r} is not a folder"
     else:
         for step in steps:
