@@ -63,3 +63,5 @@ use rule figure as calibration_figure with:
         png="results/calibration/figures/calibration.png",
     log:
         "results/calibration/logs/calibration_figure.log",
+    params:
+        figure="calibration",

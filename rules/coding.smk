@@ -10,16 +10,15 @@ MEASURED = [
         ("proxies", "proxies"),
     )
     if CODING[switch]["enabled"]
+    and (switch != "lengths" or any("quantize" in its["schemes"] for its in MODELS.values()))
 ]
 
 
 rule coding:
     """Encode a checkpoint's quantized weights in every way, and weigh their bits against those of the data."""
     input:
-        unpack(screening),
-        weights=weights,
+        **OF_CHECKPOINT,
         curves="<results>/compression/quantize/{model}/step{step}/curves.parquet",
-        losses="<results>/reference/{model}/step{step}/losses.parquet",
     output:
         coding="<results>/coding/{model}/step{step}/coding.parquet",
         two_part="<results>/coding/{model}/step{step}/two_part.parquet",
@@ -54,8 +53,7 @@ rule coding:
 rule bits_back:
     """Fit noise to a checkpoint's weights and count the bits that remain in them."""
     input:
-        unpack(screening),
-        weights=weights,
+        **OF_CHECKPOINT,
         blocks="<results>/corpus/blocks.npy",
         splits="<results>/corpus/splits.parquet",
     output:
@@ -95,8 +93,7 @@ rule bits_back:
 rule proxies:
     """Squeeze a checkpoint's bytes with the common compressors; take its norms."""
     input:
-        unpack(screening),
-        weights=weights,
+        **OF_CHECKPOINT,
     output:
         table="<results>/coding/{model}/step{step}/proxies.parquet",
     log:
@@ -118,7 +115,11 @@ rule rulers:
     """Every measure of complexity against every critical level, within and across models."""
     input:
         **{
-            table: of_checkpoints(f"<results>/coding/{{model}}/step{{step}}/{table}.parquet")
+            table: [
+                f"<results>/coding/{model}/step{step}/{table}.parquet"
+                for model, step in CHECKPOINTS
+                if table in measured(model)
+            ]
             for table in MEASURED
         },
         checkpoints="<results>/tables/checkpoints.parquet",
@@ -156,3 +157,5 @@ use rule figure as rulers_map with:
         **drawn("rulers_map"),
     log:
         "<logs>/figures/rulers_map.log",
+    params:
+        figure="rulers_map",

@@ -12,11 +12,13 @@ from pathlib import Path
 sys.path.append(str(Path(str(workflow.current_basedir)).parent / "scripts"))
 
 from smdl import claim, leash, stop, warm
+from smdl.architectures import CHOOSY
 from smdl.cluster import guard
 from smdl.cluster import resources as needs
 from smdl.config import validated
 from smdl.configfile import load
 from smdl.errors import StudyError
+from smdl.fingerprint import text_fingerprint, weights_fingerprint
 from smdl.stages import stage_version
 
 try:
@@ -51,7 +53,9 @@ WINDOWS = {model: its["window"] for model, its in MODELS.items() if "window" in 
 SCHEMES = config["compression"]["schemes"]
 TABLES = ["checkpoints", "audit", "llc", "curves", "critical", "regressions"]
 FIGURES = ["findings", "delta_loss", "critical_bits", "training", "traces", "overview", "sizes"] + [
-    f"schemes/{scheme}" for scheme in SCHEMES
+    f"schemes/{scheme}"
+    for scheme in SCHEMES
+    if any(scheme in its["schemes"] for its in MODELS.values())
 ]
 if any(config["coding"][measure]["enabled"] for measure in ("lengths", "bits_back", "proxies")):
     TABLES += ["measures", "rulers"]
@@ -84,6 +88,24 @@ def of_checkpoints(pattern, **more):
     ]
 
 
+def of_schemes(pattern):
+    """``pattern`` filled in for every checkpoint and every scheme that is run on it."""
+    return [
+        path
+        for model, step in CHECKPOINTS
+        for path in expand(pattern, model=model, step=step, scheme=MODELS[model]["schemes"])
+    ]
+
+
+def measured(model):
+    """The tables of the rulers that are taken of a model; coding lengths follow the curve of its quantization."""
+    return [
+        table
+        for table in MEASURED
+        if table not in ("coding", "two_part") or "quantize" in MODELS[model]["schemes"]
+    ]
+
+
 def weights(wildcards):
     """What holds the weights of a checkpoint: one folder a training, one a download, or the user's own."""
     match MODELS[wildcards.model]["source"]:
@@ -92,7 +114,34 @@ def weights(wildcards):
         case "hub":
             return f"<results>/downloads/{wildcards.model}/step{wildcards.step}"
         case "local":
-            return MODELS[wildcards.model]["path"].format(step=wildcards.step)
+            # Whether they have changed is told by their content (``folder_content``), not by the folder's time.
+            return ancient(local_folder(wildcards))
+
+
+def local_folder(wildcards):
+    """The user's folder of a checkpoint."""
+    return MODELS[wildcards.model]["path"].format(step=wildcards.step)
+
+
+# What every job on a checkpoint but the first, `reference`, reads of it: the weights, what they were when they were
+# measured, and their losses. A job whose weights are others fails; one whose checkpoint is not sound ends at once.
+OF_CHECKPOINT = {
+    "weights": weights,
+    "manifest": "<results>/reference/{model}/step{step}/manifest.parquet",
+    "losses": "<results>/reference/{model}/step{step}/losses.parquet",
+}
+
+
+def folder_content(wildcards):
+    """What tells that the weights in the user's folder are others than before; None for those of a hub or a training."""
+    local = MODELS[wildcards.model]["source"] == "local"
+    return weights_fingerprint(local_folder(wildcards)) if local else None
+
+
+def corpus_content():
+    """What tells that the texts or the tokenizer on this disk are others than before; None where there are none."""
+    folder = config["corpus"]["path"] if config["corpus"]["source"] == "local" else None
+    return text_fingerprint(folder, config["corpus"]["tokenizer"])
 
 
 def screening(wildcards):
@@ -111,9 +160,13 @@ def users_before(wildcards):
     users = [
         *expand("<results>/draws/{{model}}/step{{step}}/block{block}.parquet", block=BLOCKS),
         *expand(
-            "<results>/compression/{scheme}/{{model}}/step{{step}}/critical.parquet", scheme=SCHEMES
+            "<results>/compression/{scheme}/{{model}}/step{{step}}/critical.parquet",
+            scheme=MODELS[wildcards.model]["schemes"],
         ),
-        *expand("<results>/coding/{{model}}/step{{step}}/{table}.parquet", table=MEASURED),
+        *expand(
+            "<results>/coding/{{model}}/step{{step}}/{table}.parquet",
+            table=measured(wildcards.model),
+        ),
     ]
     return expand(users, model=wildcards.model, step=steps[place])
 

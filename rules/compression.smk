@@ -6,11 +6,9 @@ All schemes have the shape of the first rule; each has a name of its own, for pr
 
 rule compress:
     input:
-        unpack(screening),
-        weights=weights,
+        **OF_CHECKPOINT,
         blocks="<results>/corpus/blocks.npy",
         splits="<results>/corpus/splits.parquet",
-        losses="<results>/reference/{model}/step{step}/losses.parquet",
     log:
         "<logs>/compress.log",
     conda:
@@ -32,6 +30,7 @@ use rule compress as quantize with:
     log:
         "<logs>/quantize/{model}/step{step}.log",
     params:
+        scheme="quantize",
         settings=scheme_settings("quantize"),
 
 
@@ -41,6 +40,7 @@ use rule compress as round with:
     log:
         "<logs>/round/{model}/step{step}.log",
     params:
+        scheme="round",
         settings=scheme_settings("round"),
 
 
@@ -50,6 +50,7 @@ use rule compress as kmeans with:
     log:
         "<logs>/kmeans/{model}/step{step}.log",
     params:
+        scheme="kmeans",
         settings=scheme_settings("kmeans"),
 
 
@@ -59,6 +60,7 @@ use rule compress as gptq with:
     log:
         "<logs>/gptq/{model}/step{step}.log",
     params:
+        scheme="gptq",
         settings=scheme_settings("gptq"),
 
 
@@ -68,6 +70,7 @@ use rule compress as factorize with:
     log:
         "<logs>/factorize/{model}/step{step}.log",
     params:
+        scheme="factorize",
         settings=scheme_settings("factorize"),
 
 
@@ -77,6 +80,7 @@ use rule compress as noise with:
     log:
         "<logs>/noise/{model}/step{step}.log",
     params:
+        scheme="noise",
         settings=scheme_settings("noise"),
 
 
@@ -86,6 +90,7 @@ use rule compress as prune with:
     log:
         "<logs>/prune/{model}/step{step}.log",
     params:
+        scheme="prune",
         settings=scheme_settings("prune"),
 
 
@@ -95,6 +100,7 @@ use rule compress as prune_heads with:
     log:
         "<logs>/prune_heads/{model}/step{step}.log",
     params:
+        scheme="prune_heads",
         settings=scheme_settings("prune_heads"),
 
 
@@ -104,6 +110,7 @@ use rule compress as motifs with:
     log:
         "<logs>/motifs/{model}/step{step}.log",
     params:
+        scheme="motifs",
         settings=scheme_settings("motifs"),
 
 
@@ -113,4 +120,5 @@ use rule compress as sequence with:
     log:
         "<logs>/sequence/{model}/step{step}.log",
     params:
+        scheme="sequence",
         settings=scheme_settings("sequence"),

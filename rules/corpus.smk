@@ -14,6 +14,7 @@ rule corpus:
     params:
         version=stage_version("corpus"),
         seed=config["seed"],
+        content=lambda wc: corpus_content(),
         settings=canonical(config["corpus"]),
     script:
         "../scripts/corpus.py"

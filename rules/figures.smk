@@ -27,6 +27,8 @@ use rule figure as delta_loss with:
         **drawn("delta_loss"),
     log:
         "<logs>/figures/delta_loss.log",
+    params:
+        figure="delta_loss",
 
 
 use rule figure as critical_bits with:
@@ -38,6 +40,8 @@ use rule figure as critical_bits with:
         **drawn("critical_bits"),
     log:
         "<logs>/figures/critical_bits.log",
+    params:
+        figure="critical_bits",
 
 
 use rule figure as training with:
@@ -48,6 +52,8 @@ use rule figure as training with:
         **drawn("training"),
     log:
         "<logs>/figures/training.log",
+    params:
+        figure="training",
 
 
 use rule figure as overview with:
@@ -57,6 +63,8 @@ use rule figure as overview with:
         **drawn("overview"),
     log:
         "<logs>/figures/overview.log",
+    params:
+        figure="overview",
 
 
 use rule figure as sizes with:
@@ -66,6 +74,8 @@ use rule figure as sizes with:
         **drawn("sizes"),
     log:
         "<logs>/figures/sizes.log",
+    params:
+        figure="sizes",
 
 
 use rule figure as scheme with:
@@ -79,6 +89,7 @@ use rule figure as scheme with:
     log:
         "<logs>/figures/schemes/{scheme}.log",
     params:
+        figure="scheme",
         settings=lambda wc: canonical({**FIGURE_SETTINGS, "scheme": wc.scheme}),
 
 
@@ -91,6 +102,8 @@ use rule figure as traces with:
         **drawn("traces"),
     log:
         "<logs>/figures/traces.log",
+    params:
+        figure="traces",
 
 
 use rule figure as findings with:
@@ -100,3 +113,5 @@ use rule figure as findings with:
         **drawn("findings"),
     log:
         "<logs>/figures/findings.log",
+    params:
+        figure="findings",

@@ -76,6 +76,7 @@ use rule figure as hinton_weights with:
     log:
         "results/hinton/logs/figures/hinton_weights.log",
     params:
+        figure="hinton_weights",
         settings=canonical({"columns": 11}),
 
 
@@ -90,4 +91,5 @@ use rule figure as hinton_prior with:
     log:
         "results/hinton/logs/figures/hinton_prior.log",
     params:
+        figure="hinton_prior",
         settings=canonical({}),

@@ -4,12 +4,9 @@
 rule llc_chains:
     """Sample a block of chains, each beside its control; a job that was stopped goes on where it was."""
     input:
-        unpack(screening),
-        weights=weights,
+        **OF_CHECKPOINT,
         blocks="<results>/corpus/blocks.npy",
         splits="<results>/corpus/splits.parquet",
-        manifest="<results>/reference/{model}/step{step}/manifest.parquet",
-        losses="<results>/reference/{model}/step{step}/losses.parquet",
     output:
         draws="<results>/draws/{model}/step{step}/block{block}.parquet",
     log:

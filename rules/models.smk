@@ -48,7 +48,10 @@ rule listing:
     params:
         settings=lambda wc: canonical(
             {
-                model: {name: its[name] for name in ("repo", "revision", "steps")}
+                model: {
+                    **{name: its[name] for name in ("repo", "revision", "steps")},
+                    "schemes": [name for name in its["schemes"] if name in CHOOSY],
+                }
                 for model, its in MODELS.items()
                 if its["source"] == "hub"
             }
@@ -135,6 +138,7 @@ rule reference:
     params:
         version=stage_version("reference"),
         folder=checkpoint,
+        content=folder_content,
         settings=lambda wc: canonical(
             {
                 "dtype": MODELS[wc.model]["dtype"],

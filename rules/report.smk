@@ -43,9 +43,7 @@ rule runs:
         ],
         of_checkpoints("<results>/reference/{model}/step{step}/losses.parquet"),
         of_checkpoints("<results>/draws/{model}/step{step}/block{block}.parquet", block=BLOCKS),
-        of_checkpoints(
-            "<results>/compression/{scheme}/{model}/step{step}/curves.parquet", scheme=SCHEMES
-        ),
+        of_schemes("<results>/compression/{scheme}/{model}/step{step}/curves.parquet"),
         collect("<results>/tables/{table}.parquet", table=TABLES),
     output:
         table="<results>/tables/runs.parquet",

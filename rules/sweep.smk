@@ -16,11 +16,9 @@ rule sweep:
 rule sweep_chains:
     """Estimate the LLC of a checkpoint at every setting."""
     input:
-        unpack(screening),
-        weights=weights,
+        **OF_CHECKPOINT,
         blocks="<results>/corpus/blocks.npy",
         splits="<results>/corpus/splits.parquet",
-        losses="<results>/reference/{model}/step{step}/losses.parquet",
     output:
         table="<results>/sweep/{model}/step{step}.parquet",
     log:

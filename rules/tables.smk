@@ -68,12 +68,8 @@ rule llc:
 rule compression_tables:
     """All curves and all critical levels."""
     input:
-        curves=of_checkpoints(
-            "<results>/compression/{scheme}/{model}/step{step}/curves.parquet", scheme=SCHEMES
-        ),
-        critical=of_checkpoints(
-            "<results>/compression/{scheme}/{model}/step{step}/critical.parquet", scheme=SCHEMES
-        ),
+        curves=of_schemes("<results>/compression/{scheme}/{model}/step{step}/curves.parquet"),
+        critical=of_schemes("<results>/compression/{scheme}/{model}/step{step}/critical.parquet"),
     output:
         curves="<results>/tables/curves.parquet",
         curves_csv=csv("curves"),

@@ -143,6 +143,8 @@ use rule theory_figure as theory_level_sets with:
         **theory_drawn("level_sets"),
     log:
         "results/theory/logs/figures/level_sets.log",
+    params:
+        figure="theory_level_sets",
 
 
 use rule theory_figure as theory_volume with:
@@ -153,6 +155,8 @@ use rule theory_figure as theory_volume with:
         **theory_drawn("volume"),
     log:
         "results/theory/logs/figures/volume.log",
+    params:
+        figure="theory_volume",
 
 
 use rule theory_figure as theory_codes with:
@@ -163,6 +167,8 @@ use rule theory_figure as theory_codes with:
         **theory_drawn("codes"),
     log:
         "results/theory/logs/figures/codes.log",
+    params:
+        figure="theory_codes",
 
 
 use rule theory_figure as theory_cells with:
@@ -172,6 +178,8 @@ use rule theory_figure as theory_cells with:
         **theory_drawn("cells"),
     log:
         "results/theory/logs/figures/cells.log",
+    params:
+        figure="theory_cells",
 
 
 rule theory:

@@ -6,8 +6,10 @@ with job(snakemake) as this:
     from smdl.coding.bits_back import describe_checkpoint
     from smdl.corpus import load_split, read_splits
     from smdl.models import BlockLoss, load
+    from smdl.same_weights import check_weights
     from smdl.tables.coding import BITS_BACK
 
+    check_weights(snakemake.params.folder, snakemake.input.manifest)
     blocks = load_split(snakemake.input.blocks, read_splits(snakemake.input.splits), "evaluation")
     loss = BlockLoss(load(snakemake.params.folder, this.settings["dtype"]), blocks)
     row = describe_checkpoint(loss, this.settings["components"], this.settings["noise"], this.seed)

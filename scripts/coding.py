@@ -8,10 +8,12 @@ with job(snakemake) as this:
     from smdl.compression.registry import build
     from smdl.compression.weights import Weights
     from smdl.models import load
+    from smdl.same_weights import check_weights
     from smdl.tables import read_table
     from smdl.tables.coding import CODING, TWO_PART
     from smdl.tables.study import losses_of_split
 
+    check_weights(snakemake.params.folder, snakemake.input.manifest)
     here = {"model": snakemake.wildcards.model, "step": int(snakemake.wildcards.step)}
     weights, coder = Weights(load(snakemake.params.folder)), Coder(**this.settings["coder"])
     curves = read_table(snakemake.input.curves)

@@ -1,4 +1,4 @@
-"""Every figure's rule: draw the figure that bears the rule's name from its input tables."""
+"""Every figure's rule: draw the figure that its parameter names from its input tables."""
 
 from smdl.job import job
 
@@ -9,5 +9,5 @@ with job(snakemake) as this:
     from smdl.tables import read_tables
 
     tables = {name: read_tables(snakemake.input.get(name)) for name in snakemake.input.keys()}  # noqa: SIM118
-    figure = import_module(f"smdl.figures.{snakemake.rule.removesuffix('_figure')}").draw(**tables, **this.settings)
+    figure = import_module(f"smdl.figures.{snakemake.params.figure}").draw(**tables, **this.settings)
     save(figure, *snakemake.output)

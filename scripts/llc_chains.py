@@ -8,9 +8,11 @@ with job(snakemake) as this:
     from smdl.llc.sampler import Memory, SamplerSettings
     from smdl.llc.state import StateStore
     from smdl.models import BlockLoss, load
+    from smdl.same_weights import check_weights
     from smdl.tables import digest_of, read_table
     from smdl.tables.study import DRAWS, losses_of_split, weights_digest
 
+    check_weights(snakemake.params.folder, snakemake.input.manifest)
     splits = read_splits(snakemake.input.splits)
     model = load(snakemake.params.folder, this.settings["dtype"])
     kept = dict(this.settings["memory"])

@@ -5,8 +5,10 @@ from smdl.job import job
 with job(snakemake) as this:
     from smdl.coding.proxies import proxies
     from smdl.models import stored_weights
+    from smdl.same_weights import check_weights
     from smdl.tables.coding import PROXIES
 
+    check_weights(snakemake.params.folder, snakemake.input.manifest)
     here = {"model": snakemake.wildcards.model, "step": int(snakemake.wildcards.step)}
     found = proxies(stored_weights(snakemake.params.folder), this.settings["levels"])
     this.write(snakemake.output.table, PROXIES, [{**here, "proxy": name, "value": v} for name, v in found.items()])

@@ -10,10 +10,12 @@ with job(snakemake) as this:
     from smdl.llc.sampler import Memory, SamplerSettings
     from smdl.llc.sweep import Sweep, grid
     from smdl.models import BlockLoss, load
+    from smdl.same_weights import check_weights
     from smdl.tables import read_table
     from smdl.tables.study import losses_of_split
     from smdl.tables.sweep import SWEEP
 
+    check_weights(snakemake.params.folder, snakemake.input.manifest)
     splits = read_splits(snakemake.input.splits)
     model = load(snakemake.params.folder, this.settings["dtype"])
     kept = dict(this.settings["memory"])

@@ -9,7 +9,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from smdl.audit import Limits, audit, out_of_order, screen, stop, wrong_tensors
+from smdl.audit import Limits, audit, out_of_order, own_findings, screen, stop, wrong_tensors
 from smdl.errors import StudyError
 from smdl.figures.findings import draw
 from smdl.figures.style import save
@@ -119,6 +119,48 @@ def test_a_tensor_that_is_not_finite():
     rows = manifest(sound())
     rows.loc[3, "finite"] = False
     assert reasons(audit(rows, losses(sound()), NO_FILES, LIMITS)) == {("a", 2000): "not finite"}
+
+
+def test_a_checkpoint_of_constants_stays_in_the_table():
+    rows = manifest(sound())
+    rows.loc[rows["step"] == 5000, ["sha256", "constant"]] = ["zeros", True]
+    found = audit(rows, losses(sound()), NO_FILES, LIMITS)
+    assert found["step"].tolist() == list(STEPS)
+    assert reasons(found) == {("a", 5000): "constant"}
+    assert found.set_index("step").loc[5000, ["shared", "shared_with"]].tolist() == [0, ""]
+
+
+def test_two_checkpoints_of_zeros_and_no_other():
+    rows = manifest(sound(steps=(1, 2)))
+    rows[["sha256", "constant"]] = ["zeros", True]
+    found = audit(rows, losses(sound(steps=(1, 2))), NO_FILES, LIMITS)
+    assert reasons(found) == {("a", 1): "constant", ("a", 2): "constant"}
+
+
+@pytest.mark.parametrize("blocks", [1, 8])
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_losses_that_are_not_finite_though_the_weights_are(blocks, value):
+    table = losses(sound())
+    table.loc[(table["step"] == 10000) & (table["block"] < blocks), "loss"] = value
+    assert reasons(audit(manifest(sound()), table, NO_FILES, LIMITS)) == {("a", 10000): "loss not finite"}
+
+
+def test_a_model_of_which_no_loss_is_finite():
+    table = losses(sound()).assign(loss=np.nan)
+    found = audit(manifest(sound()), table, NO_FILES, LIMITS)
+    assert set(reasons(found).values()) == {"loss not finite"}
+    assert len(found) == len(STEPS)
+
+
+def test_findings_of_a_checkpoint_by_itself():
+    rows, table = manifest(sound(steps=(1,))), losses(sound(steps=(1,)))
+    assert own_findings(rows, table)["reason"].tolist() == [""]
+    rows.loc[0, "constant"] = True
+    assert own_findings(rows, table)["reason"].tolist() == [""], "one constant tensor of several"
+    rows["constant"] = True
+    table["loss"] = np.inf
+    rows.loc[0, "finite"] = False
+    assert own_findings(rows, table)["reason"].tolist() == ["not finite; constant; loss not finite"]
 
 
 @pytest.mark.parametrize(("column", "value"), [("shape", "[20, 5]"), ("dtype", "float32"), ("parameter", "t9")])

@@ -13,7 +13,8 @@ from smdl.errors import StudyError
 from smdl.tables.study import parameters_of
 
 CHECKPOINT = ["model", "step"]
-REASONS = ("not finite", "wrong tensors", "same weights", "loss out of order")
+OWN_REASONS = ("not finite", "constant", "loss not finite")
+REASONS = (*OWN_REASONS, "wrong tensors", "same weights", "loss out of order")
 
 
 @dataclass(frozen=True)
@@ -51,6 +52,27 @@ def shared_weights(parts: pd.DataFrame, limits: Limits) -> pd.DataFrame:
     result = result.fillna({"shared": 0.0, "shared_with": ""})
     result["wrong"] = result["wrong"].eq(True)
     return result.drop(columns="size").reset_index()
+
+
+def own_findings(manifest: pd.DataFrame, losses: pd.DataFrame) -> pd.DataFrame:
+    """What the tables ``manifest`` and ``losses`` say against each checkpoint by itself, whatever the others are.
+
+    Weights that are not finite, weights that are all constants (a file of zeros, say), losses that are not finite.
+    Result: a row a checkpoint with finite (of the weights), a flag for each of OWN_REASONS, and reason, empty where
+    nothing speaks against it.
+    """
+    manifest = parameters_of(manifest)
+    rows = manifest.groupby(CHECKPOINT).agg(finite=("finite", "all"), constant=("constant", "all")).reset_index()
+    whole = np.isfinite(losses["loss"]).groupby([losses["model"], losses["step"]]).all().rename("whole")
+    rows = rows.merge(whole.reset_index(), on=CHECKPOINT, how="left")
+    flags = np.column_stack([~rows["finite"], rows["constant"], ~rows["whole"].eq(True)]).astype(bool)
+    found = pd.DataFrame(flags, columns=list(OWN_REASONS)).assign(reason=_told(flags, OWN_REASONS))
+    return rows[[*CHECKPOINT, "finite"]].join(found)
+
+
+def _told(flags: np.ndarray, reasons: tuple[str, ...]) -> list[str]:
+    """The reasons whose flags are set, joined; ``flags`` has shape (checkpoints, reasons)."""
+    return ["; ".join(np.array(reasons)[row]) for row in flags]
 
 
 def wrong_tensors(manifest: pd.DataFrame) -> pd.DataFrame:
@@ -117,21 +139,27 @@ def audit(manifest: pd.DataFrame, losses: pd.DataFrame, screening: pd.DataFrame,
     tensors = manifest[~manifest["constant"]].rename(columns={"elements": "size"})
     listed = screening.rename(columns={"excluded": "wrong"})
     both = pd.concat([shared_weights(tensors, limits), listed]).sort_values("shared", kind="stable")
-    rows = both.groupby(CHECKPOINT, as_index=False, sort=False).agg(
+    shared = both.groupby(CHECKPOINT, as_index=False, sort=False).agg(
         {"shared": "last", "shared_with": "last", "wrong": "any"}
     )  # fmt: skip
-    rows = rows.merge(manifest.groupby(CHECKPOINT)["finite"].all().reset_index(), on=CHECKPOINT, how="left")
+    rows = pd.concat([screening[CHECKPOINT], manifest[CHECKPOINT]]).drop_duplicates().merge(
+        shared, on=CHECKPOINT, how="left"
+    )  # fmt: skip
+    rows = rows.merge(own_findings(manifest, losses).drop(columns="reason"), on=CHECKPOINT, how="left")
     rows = rows.merge(wrong_tensors(manifest), on=CHECKPOINT, how="left")
     rows = rows.merge(_mean_losses(losses), on=CHECKPOINT, how="left")
-    rows = rows.fillna({"finite": True, "wrong_tensors": 0, "wrong_tensor": ""}).astype({"finite": bool})
-    suspect = ~rows["finite"] | (rows["wrong_tensors"] > 0) | rows["wrong"]
+    rows = rows.fillna({"finite": True, "wrong_tensors": 0, "wrong_tensor": "", "shared": 0.0, "shared_with": ""})
+    own = [rows[reason].eq(True) for reason in OWN_REASONS]
+    wrong, others = rows["wrong_tensors"] > 0, rows["wrong"].eq(True)
+    suspect = np.column_stack([*own, wrong, others]).any(axis=1)
     stray = _strays(losses, rows[~suspect], limits)
     keys = pd.MultiIndex.from_frame(rows[CHECKPOINT])
-    flags = np.column_stack([~rows["finite"], rows["wrong_tensors"] > 0, rows["wrong"], keys.isin(stray)])
-    rows["reason"] = ["; ".join(np.array(REASONS)[row]) for row in flags.astype(bool)]
+    flags = np.column_stack([*own, wrong, others, keys.isin(stray)]).astype(bool)
+    rows["reason"] = _told(flags, REASONS)
     rows["excluded"] = flags.any(axis=1)
+    rows = rows.astype({"finite": bool}).drop(columns=["wrong", *OWN_REASONS])
     models = list(dict.fromkeys([*screening["model"], *manifest["model"]]))
-    return rows.drop(columns="wrong").sort_values(
+    return rows.sort_values(
         CHECKPOINT, key=lambda column: column.map(models.index) if column.name == "model" else column, ignore_index=True
     )
 

@@ -73,9 +73,9 @@ def job(snakemake: Any, *, network: bool = False) -> Iterator[Job]:
     """Run a script's body with its output in the rule's log and a StudyError told as one line.
 
     Output is captured at the file-descriptor level, so that what C and CUDA libraries print reaches the log too. Only
-    a job with ``network`` may reach a hub; all others are told to stay offline, wherever they run. A job with an input
-    ``screening`` ends at once, with empty outputs, when the checkpoint of its wildcards was screened out. A job whose
-    Snakemake was killed is warned, as by SIGTERM.
+    a job with ``network`` may reach a hub; all others are told to stay offline, wherever they run. A job ends at once,
+    with empty outputs, where its inputs ``screening`` or ``manifest`` and ``losses`` speak against its checkpoint. A
+    job whose Snakemake was killed is warned, as by SIGTERM.
     """
     if not handed_over():
         # The parent is a shell, which would outlive Snakemake and wait for the job.
@@ -87,9 +87,10 @@ def job(snakemake: Any, *, network: bool = False) -> Iterator[Job]:
         os.dup2(log.fileno(), 1)
         os.dup2(log.fileno(), 2)
     try:
-        from smdl.screening import leave_empty, screened_out
+        from smdl.screening import leave_empty, left_out
 
-        if screened_out(snakemake.input.get("screening"), snakemake.wildcards):
+        if reason := left_out(snakemake.input, snakemake.wildcards):
+            print(f"left out: {reason}")
             leave_empty(snakemake.output)
             sys.exit(0)
         yield Job(

@@ -4,19 +4,24 @@ The final weights are listed too, for comparison: early branches that serve them
 """
 
 import re
+import tempfile
 from fnmatch import fnmatchcase
+from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
 from smdl import hub
+from smdl.architectures import objections, parsed
 from smdl.errors import StudyError
 
 FINAL = "main"
 
 
 def listing(models: dict[str, dict[str, Any]]) -> pd.DataFrame:
-    """The rows of the table ``listing``; ``models`` gives repo, revision (a pattern) and steps of each by name.
+    """The rows of the table ``listing``; ``models`` gives repo, revision (a pattern), steps and schemes of each.
+
+    Of the schemes only those count that cannot handle every model. Each config.json is fetched, once, and looked at.
 
     The final weights stand under the last step that has a branch, or under the one after it where the study has that
     step and it differs. Raises StudyError with a line for every checkpoint that cannot be had.
@@ -25,13 +30,16 @@ def listing(models: dict[str, dict[str, Any]]) -> pd.DataFrame:
     for name, model in models.items():
         repo, branches = model["repo"], hub.branches(model["repo"])
         listed: dict[int, list[dict[str, Any]]] = {}
+        seen: set[str] = set()
         for step in model["steps"]:
             try:
-                listed[step] = _files(repo, branch_of(repo, model["revision"], step, branches))
+                at = hub.revision(repo, branch_of(repo, model["revision"], step, branches))
+                listed[step] = _files(at)
+                problems += _objections(at, model["schemes"], seen)
             except StudyError as problem:
                 problems.append(str(problem))
         last = max([*_steps_of(model["revision"], branches), *model["steps"]])
-        final = _files(repo, FINAL)
+        final = _files(hub.revision(repo, FINAL))
         if _digests(final) != _digests(listed.get(last, [])):
             listed[last + 1 if last in model["steps"] else last] = final
         rows += [
@@ -68,13 +76,24 @@ def _digests(files: list[dict[str, Any]]) -> set[str]:
     return {file["sha256"] for file in files if file["weights"]}
 
 
-def _files(repo: str, branch: str) -> list[dict[str, Any]]:
-    at = hub.revision(repo, branch)
+def _objections(at: hub.Revision, schemes: list[str], seen: set[str]) -> list[str]:
+    """What a revision's config.json says against measuring it, unless its digest is among those ``seen``."""
+    file = next(file for file in at.files if file.path in hub.CONFIG)
+    if file.digest in seen:
+        return []
+    seen.add(file.digest)
+    with tempfile.TemporaryDirectory() as folder:
+        hub.download(at, [file], folder, Path(folder, "partial"))
+        config = parsed(Path(folder, file.path).read_bytes(), f"{at}, {file.path}")
+    return [f"{at}: {line}" for line in objections(config, schemes)]
+
+
+def _files(at: hub.Revision) -> list[dict[str, Any]]:
     needed = {file.path for file in hub.weight_files(at)}
     return [
         {
-            "repo": repo,
-            "revision": branch,
+            "repo": at.repo,
+            "revision": at.name,
             "commit": at.commit,
             "path": file.path,
             "size": file.size,

@@ -122,6 +122,11 @@ def source(folder: str | Path) -> str:
     return note.read_text().strip() if note.is_file() else ""
 
 
+def digest(tensor: Tensor) -> str:
+    """The sha256 of a tensor's bytes."""
+    return hashlib.sha256(tensor.contiguous().flatten().view(torch.uint8).numpy()).hexdigest()
+
+
 def tensor_manifest(folder: str | Path) -> list[dict[str, Any]]:
     """A row for every tensor of a checkpoint: its source, name, kind, shape, dtype, sha256 and norm.
 
@@ -131,7 +136,7 @@ def tensor_manifest(folder: str | Path) -> list[dict[str, Any]]:
 
 
 def _described(stored: StoredTensor, tensor: Tensor) -> dict[str, Any]:
-    flat = tensor.contiguous().flatten()
+    flat = tensor.flatten()
     return {
         "tensor": stored.name,
         "kind": stored.kind,
@@ -139,7 +144,7 @@ def _described(stored: StoredTensor, tensor: Tensor) -> dict[str, Any]:
         "shape": json.dumps(list(tensor.shape)),
         "dtype": str(tensor.dtype).removeprefix("torch."),
         "elements": tensor.numel(),
-        "sha256": hashlib.sha256(flat.view(torch.uint8).numpy()).hexdigest(),
+        "sha256": digest(tensor),
         "finite": bool(torch.isfinite(flat).all()),
         "constant": bool((flat == flat[:1]).all()),
         "norm": torch.linalg.vector_norm(flat.double()).item(),

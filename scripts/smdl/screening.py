@@ -1,10 +1,15 @@
-"""Checkpoints that the hub's own listing speaks against: their jobs end at once, with empty outputs."""
+"""Checkpoints that are left alone: their jobs end at once, with empty outputs, and the study goes on without them.
+
+A hub's own listing may speak against a checkpoint before its download; after it, what `reference` found there: weights
+or losses that are not finite, or nothing but constants. What is screened out has an empty manifest.
+"""
 
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
+from smdl.audit import own_findings
 from smdl.tables import read_table, write_table
 from smdl.tables.coding import BITS_BACK, CODING, PROXIES, TWO_PART
 from smdl.tables.study import STUDY
@@ -13,9 +18,21 @@ from smdl.tables.sweep import SWEEP
 TABLES = {table.name: table for table in (*STUDY, CODING, TWO_PART, BITS_BACK, PROXIES, SWEEP)}
 
 
-def screened_out(screening: str | None, wildcards: Any) -> bool:
+def left_out(files: Any, wildcards: Any) -> str:
+    """What the inputs ``files`` of a job say against its checkpoint; empty where nothing does."""
+    if "screening" in files.keys() and _screened_out(files.screening, wildcards):  # noqa: SIM118 - no dict
+        return "same weights"
+    if "manifest" not in files.keys():  # noqa: SIM118
+        return ""
+    manifest = read_table(files.manifest)
+    if manifest.empty:
+        return "screened out"
+    return own_findings(manifest, read_table(files.losses))["reason"].iloc[0]
+
+
+def _screened_out(screening: str, wildcards: Any) -> bool:
     """Whether the table ``screening`` excludes the checkpoint that a job's wildcards name, where they name one."""
-    if screening is None or "model" not in wildcards.keys():  # noqa: SIM118 - snakemake's Wildcards are no dict
+    if "model" not in wildcards.keys():  # noqa: SIM118 - snakemake's Wildcards are no dict
         return False
     rows: pd.DataFrame = read_table(screening)
     mine = (rows["model"] == wildcards.model) & (rows["step"] == int(wildcards.step))

@@ -128,7 +128,7 @@ def attention_layers(weights: Weights) -> list[Attention]:
         if not {QUERY, KEY, VALUE, ATTENTION_OUTPUT} <= set(matrices):
             raise StudyError(
                 f"{type(weights.model).__name__}: layer {layer} has no separate query, key, value and output matrices"
-                " that prune_heads knows; leave prune_heads out for this model"
+                " that prune_heads knows; leave it out of the model's key schemes (models.<name>.schemes)"
             )
         names = {role: matrices[role].name.replace(".weight", ".bias") for role in (QUERY, KEY, VALUE)}
         biases = {role: by_name[name] for role, name in names.items() if name in by_name}

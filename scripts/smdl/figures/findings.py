@@ -11,7 +11,7 @@ from matplotlib.lines import Line2D
 from smdl.audit import REASONS
 from smdl.figures.style import COLOURS, FAINT, MARKERS, STYLE, nothing
 
-REASON_MARKERS = dict(zip(REASONS, ("X", "D", "s", "^"), strict=True))
+REASON_MARKERS = dict(zip(REASONS, ("X", "d", "v", "D", "s", "^"), strict=True))
 REASON_COLOUR = "#B2182B"
 
 

@@ -60,19 +60,22 @@ def _studied(config: dict[str, Any], tables: Tables) -> str:
     return (
         f"How far can a language model's weights be compressed before its loss rises, and does {ESTIMATE}, a measure of"
         f" how degenerate the model's loss minimum is, foretell it? {count} training checkpoints of {len(models)}"
-        f" model(s) were studied: {_models(models, tables)}. Each was compressed step by step ({schemes}), and the"
+        f" model(s) were studied: {_models(config, tables)}. Each was compressed step by step ({schemes}), and the"
         f" *critical level* is where the mean next-token loss has risen by a tolerance, {headline['epsilon']:g} nats in"
         f" the headline. Around each the LLC was sampled by {llc['chains']} chains of {llc['draws']} draws"
         f" (n_beta {llc['n_beta']:g}, gamma {llc['gamma']:g})."
     )
 
 
-def _models(models: dict[str, Any], tables: Tables) -> str:
+def _models(config: dict[str, Any], tables: Tables) -> str:
     sizes = tables["checkpoints"].groupby("model")["parameters"].max() if "checkpoints" in tables else {}
     named = []
-    for name, its in models.items():
+    for name, its in config["models"].items():
         size = f"{sizes[name]:,} weights, " if name in sizes else ""
-        named.append(f"{in_markup(name)} ({size}steps {min(its['steps'])} to {max(its['steps'])})")
+        first, last = min(its["steps"]), max(its["steps"])
+        steps = f"step {first}" if first == last else f"steps {first} to {last}"
+        less = ", ".join(scheme for scheme in config["compression"]["schemes"] if scheme not in its["schemes"])
+        named.append(f"{in_markup(name)} ({size}{steps}{', without ' + less if less else ''})")
     return ", ".join(named)
 
 

@@ -7,6 +7,7 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic import ConfigDict, Field, Strict, model_validator
 
 from smdl import checkpoint_files
+from smdl.architectures import objections, read_config
 from smdl.settings.base import (
     AS_INTEGER,
     LONGEST_NAME,
@@ -206,10 +207,17 @@ def check_model(key: str, model: Model, corpus: CorpusText, schemes: Schemes) ->
 
 
 def _check_files(key: str, model: LocalModel, corpus: CorpusText) -> Iterator[str]:
-    """The files of a local model are whole, and such as the workflow can use."""
+    """The files of a local model are whole, and compression can handle what its config.json describes."""
+    kinds: dict[str, str] = {}
     for folder in dict.fromkeys(model.folder(step) for step in model.steps):
-        if folder.is_dir():
-            yield from (f"{key}: {problem}" for problem in checkpoint_files.problems(folder, corpus.context))
+        if not folder.is_dir():
+            continue
+        damaged = checkpoint_files.problems(folder, corpus.context)
+        yield from (f"{key}: {problem}" for problem in damaged)
+        if not damaged:
+            # All steps of a model are of one kind: said once.
+            kinds |= {line: f"{folder}/config.json: {line}" for line in objections(read_config(folder), model.schemes)}
+    yield from (f"{key}: {line}" for line in kinds.values())
 
 
 def _check_shape(key: str, shape: Architecture) -> Iterator[str]:

@@ -49,7 +49,12 @@ AUDIT = Table(
         Column("shared_with", TEXT, "that other checkpoint; empty where nothing is shared"),
         Column("loss", NUMBER, "mean loss over the blocks", "nats a token"),
         Column("loss_se", NUMBER, "its standard error over blocks", "nats a token"),
-        Column("reason", TEXT, "not finite, wrong tensors, same weights, loss out of order; empty where sound"),
+        Column(
+            "reason",
+            TEXT,
+            "not finite (weights), constant (all weights), loss not finite, wrong tensors, same weights, loss out of"
+            " order; empty where sound",
+        ),
         Column("excluded", FLAG, "whether the checkpoint is excluded"),
     ),
 )
