@@ -17,6 +17,7 @@ from hub.client import turn_to
 from hub.server import Hub
 from smdl import hub as client
 from smdl.errors import StudyError
+from smdl.listing import listing
 from smdl.models import load
 from smdl.parameters import contents, tensors
 from smdl.pickles import to_safetensors
@@ -306,3 +307,12 @@ def test_no_space_is_told_before_the_download_and_during_it(hub, tmp_path):
     assert "no space in" in told[0]
     assert "GB to download" in told[0]
     assert "no space left while writing" in told[1]
+
+
+def test_a_repository_of_one_checkpoint_is_listed(hub):
+    """A revision without {step} is one checkpoint; the final weights stand beside it where they are others."""
+    rows = listing({"small": {"repo": REPO, "revision": "main", "steps": [0]}})
+    assert set(rows["step"]) == {0}
+    assert rows["wanted"].all()
+    rows = listing({"small": {"repo": REPO, "revision": "step1", "steps": [0]}})
+    assert rows.groupby("step")["wanted"].all().to_dict() == {0: True, 1: False}

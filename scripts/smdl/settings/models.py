@@ -36,15 +36,8 @@ ModelName = Annotated[str, Strict(), Field(max_length=LONGEST_NAME, pattern=r"^[
 SchemeName = Literal[tuple(Schemes.model_fields)]
 
 
-def _may_be_left_out(schema: dict[str, Any], *keys: str) -> None:
-    """In the JSON Schema: keys that are filled in from others before anything is checked."""
-    schema["required"] = [key for key in schema["required"] if key not in keys]
-
-
 class Model(Section):
     """What every model has, wherever its checkpoints come from."""
-
-    model_config = ConfigDict(json_schema_extra=lambda schema: _may_be_left_out(schema, "schemes"))
 
     revision: StepBranch = Field(
         "step{step}",
@@ -72,8 +65,8 @@ class Model(Section):
     dtype: Literal["float32", "bfloat16"] = Field(
         "float32", description="Precision in which the weights are held and the losses taken."
     )
-    schemes: Annotated[tuple[SchemeName, ...], Distinct] = Field(
-        min_length=1,
+    schemes: Annotated[tuple[SchemeName, ...], Field(min_length=1), Distinct] = Field(
+        default_factory=tuple,
         description="Schemes of this config that are run on this model; all of them where the key is left out.",
     )
     llc: ModelLlc | None = None
@@ -90,7 +83,7 @@ class Model(Section):
 class StoredModel(Model):
     """A model whose checkpoints are there already, one per step or one alone."""
 
-    model_config = ConfigDict(json_schema_extra=lambda schema: _may_be_left_out(schema, "schemes", "steps"))
+    model_config = ConfigDict(json_schema_extra=lambda schema: schema["required"].remove("steps"))
 
     where: ClassVar[str]
     """The key that says where a checkpoint is."""
