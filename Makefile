@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 # Modules and not programs of .venv: those name the folder that they were installed in, and a clone may be moved.
 RUN := $(BIN)/python -P
-SNAKEMAKE := $(RUN) scripts/smdl/warm.py $(RUN) -m snakemake --profile profiles/local
+SNAKEMAKE := $(RUN) src/smdl/runtime/warm.py $(RUN) -m snakemake --profile profiles/local
 
 # Snakemake wants a cache that it can write; a home that cannot be written, or none, shall stop nobody.
 WRITABLE := test -n "$$XDG_CACHE_HOME$$HOME" && cache="$${XDG_CACHE_HOME:-$$HOME/.cache}" && mkdir -p "$$cache" && test -w "$$cache"
@@ -61,7 +61,7 @@ mini-slurm: mini
 
 # Can this cluster run the study? One page; sends one job of a minute.
 slurm-doctor: $(VENV)/installed
-	@PYTHONPATH=scripts $(BIN)/python -m smdl.cluster.doctor
+	@PYTHONPATH=scripts $(BIN)/python -m smdl.runtime.cluster.doctor
 
 # What the published study would run and cost: a dry run with a table, offline.
 plan: $(VENV)/installed

@@ -76,7 +76,7 @@ def main() -> None:
         if "sequences_at_once" not in options:
             result["modes"][mode]["ratio_to_truth"] = accuracy(options)
             print(mode, json.dumps(result["modes"][mode]["ratio_to_truth"]), flush=True)
-    from smdl.files import replacing
+    from smdl.runtime.files import replacing
 
     with replacing(asked.output) as temporary:
         temporary.write_text(json.dumps(result, indent=2) + "\n")
@@ -85,7 +85,7 @@ def main() -> None:
 def gpus(measured: dict[str, dict]) -> str:
     """Memory (GB) of a chain of each Pythia size by mode, as a table in Markdown; minibatches of 32 blocks of 1024.
 
-    Bytes a parameter as measured, times the weights; activations as in smdl.cluster.resources, or, with checkpointing,
+    Bytes a parameter as measured, times the weights; activations as in smdl.runtime.cluster.resources, or, with checkpointing,
     the inputs of all layers and what one layer keeps. Float32 weights compute under autocast.
     """
     lines = ["| Pythia | " + " | ".join(CHAINS) + " |", "|---" * (len(CHAINS) + 1) + "|"]
@@ -123,8 +123,8 @@ def worker(mode: str, size: str) -> None:
     from transformers import GPTNeoXForCausalLM  # noqa: F401 - its memory is no model's
 
     from smdl.llc.sampler import Memory, SamplerSettings, Walker
-    from smdl.models import BlockLoss
-    from smdl.training import Architecture, new_model
+    from smdl.models.loading import BlockLoss
+    from smdl.sources.training import Architecture, new_model
 
     if mode != "imports":
         options = dict(MODES[mode])
@@ -144,10 +144,10 @@ def accuracy(options: dict[str, str]) -> list[float]:
     """Estimate over truth, case by case; the same seeds in every mode."""
     import yaml
 
-    from smdl.calibration.cases import cases
-    from smdl.calibration.measure import excess_losses
-    from smdl.config import validated
+    from smdl.experiments.known_answers.cases import cases
+    from smdl.experiments.known_answers.measure import excess_losses
     from smdl.llc.sampler import Memory, SamplerSettings
+    from smdl.settings.config import validated
 
     config = validated(yaml.safe_load((ROOT / "config.mini.yaml").read_text()))
     family = config["calibration"]["families"]["reduced_rank"]

@@ -48,7 +48,7 @@ def main() -> None:
         result["profile"][name] = run(sys.executable, "profile", name, folder, 0)
         print(name, "milliseconds of our step:", result["profile"][name], flush=True)
     sys.path.insert(0, str(ROOT / "scripts"))
-    from smdl.files import replacing
+    from smdl.runtime.files import replacing
 
     with replacing(asked.output) as temporary:
         temporary.write_text(json.dumps(result, indent=2) + "\n")
@@ -72,8 +72,8 @@ def prepare(name: str, folder: Path) -> Path:
     if (folder / "blocks.npy").exists():
         return folder
     sys.path.insert(0, str(ROOT / "scripts"))
-    from smdl.corpus import cut, read_tokens
-    from smdl.training import Architecture, TrainingSettings, new_model, train
+    from smdl.corpus.blocks import cut, read_tokens
+    from smdl.sources.training import Architecture, TrainingSettings, new_model, train
 
     architecture = Architecture(*MODELS[name]["architecture"])
     model = new_model(architecture, seed=0)
@@ -181,7 +181,7 @@ def load(folder: str):
 
 def our_loss(model, blocks: np.ndarray):
     sys.path.insert(0, str(ROOT / "scripts"))
-    from smdl.models import BlockLoss
+    from smdl.models.loading import BlockLoss
 
     return BlockLoss(model, blocks)
 
@@ -243,7 +243,7 @@ def ours_estimates(model, blocks, about, seeds, folder) -> dict[str, list[float]
     """Estimates of as many chains, a seed each."""
     loss = our_loss(model, blocks)
     from smdl.llc.sampler import Walker
-    from smdl.models import block_losses
+    from smdl.models.loading import block_losses
 
     baseline = block_losses(model, blocks, about["batch_size"])
     walker = Walker(loss, our_settings(about, about["steps"]))

@@ -82,7 +82,7 @@ def measure(what: str, folder: str, dtype: str) -> dict[str, float]:
     from smdl.llc.chains import block, sample
     from smdl.llc.sampler import SamplerSettings
     from smdl.llc.state import StateStore
-    from smdl.models import BlockLoss, load
+    from smdl.models.loading import BlockLoss, load
 
     blocks = np.random.default_rng(0).integers(0, VOCABULARY, (BLOCKS, CONTEXT)).astype(np.uint32)
     with Peak() as peak:

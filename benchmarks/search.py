@@ -20,9 +20,9 @@ import torch
 import yaml
 
 from smdl.compression.sweep import sweep
-from smdl.config import validated
-from smdl.corpus import load_split, read_splits
-from smdl.models import block_losses, load
+from smdl.corpus.blocks import load_split, read_splits
+from smdl.models.loading import block_losses, load
+from smdl.settings.config import validated
 
 OUTPUT = Path("results/benchmarks/search.json")
 KEY = ["model", "step", "scheme", "variant", "epsilon"]

@@ -11,15 +11,18 @@ from pathlib import Path
 # Scripts find the library beside them; the Snakefile's process is told where it is.
 sys.path.append(str(Path(str(workflow.current_basedir)).parent / "scripts"))
 
-from smdl import claim, leash, stop, warm
-from smdl.architectures import CHOOSY
-from smdl.cluster import guard
-from smdl.cluster import resources as needs
-from smdl.config import validated
-from smdl.configfile import load
-from smdl.errors import StudyError
-from smdl.fingerprint import text_fingerprint, weights_fingerprint
-from smdl.stages import stage_version
+from smdl.runtime import claim
+from smdl.runtime import leash
+from smdl.runtime import stop
+from smdl.runtime import warm
+from smdl.models.architectures import CHOOSY
+from smdl.runtime.cluster import guard
+from smdl.runtime.cluster import resources as needs
+from smdl.settings.config import validated
+from smdl.settings.configfile import load
+from smdl.runtime.errors import StudyError
+from smdl.runtime.fingerprint import text_fingerprint, weights_fingerprint
+from smdl.runtime.stages import stage_version
 
 try:
     # Snakemake has read these already, and loosely: of keys that stand twice it keeps the last.

@@ -1,9 +1,9 @@
 """Rule audit: what was found about every checkpoint's weights, and which ones the regressions leave out."""
 
-from smdl.job import job
+from smdl.runtime.job import job
 
 with job(snakemake) as this:
-    from smdl.audit import Limits, audit, stop
+    from smdl.models.audit import Limits, audit, stop
     from smdl.tables import empty, read_table, read_tables
     from smdl.tables.audit import AUDIT, SCREENING
 

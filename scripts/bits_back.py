@@ -1,12 +1,12 @@
 """Rule bits_back: the description length of a checkpoint by noisy weights."""
 
-from smdl.job import job
+from smdl.runtime.job import job
 
 with job(snakemake) as this:
-    from smdl.coding.bits_back import describe_checkpoint
-    from smdl.corpus import load_split, read_splits
-    from smdl.models import BlockLoss, load
-    from smdl.same_weights import check_weights
+    from smdl.corpus.blocks import load_split, read_splits
+    from smdl.models.loading import BlockLoss, load
+    from smdl.models.same_weights import check_weights
+    from smdl.rulers.bits_back import describe_checkpoint
     from smdl.tables.coding import BITS_BACK
 
     check_weights(snakemake.params.folder, snakemake.input.manifest)

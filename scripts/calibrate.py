@@ -1,15 +1,15 @@
 """Rule calibrate: sample a share of a family's models of known learning coefficient."""
 
-from smdl.job import job
+from smdl.runtime.job import job
 
 with job(snakemake) as this:
     import torch
 
-    from smdl.calibration.cases import cases
-    from smdl.calibration.measure import measure
+    from smdl.experiments.known_answers.cases import cases
+    from smdl.experiments.known_answers.measure import measure
+    from smdl.experiments.known_answers.tables import CALIBRATION
     from smdl.llc.estimate import Gates
     from smdl.llc.sampler import SamplerSettings
-    from smdl.tables.calibration import CALIBRATION
 
     torch.set_num_threads(snakemake.threads)
     family, share = snakemake.wildcards.family, int(snakemake.wildcards.share)

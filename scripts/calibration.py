@@ -1,11 +1,11 @@
 """Rule calibration_tables: all cases in one table, and how near they come to the truth."""
 
-from smdl.job import job
+from smdl.runtime.job import job
 
 with job(snakemake) as this:
-    from smdl.calibration.summary import summary
+    from smdl.experiments.known_answers.summary import summary
+    from smdl.experiments.known_answers.tables import CALIBRATION, SUMMARY
     from smdl.tables import read_tables
-    from smdl.tables.calibration import CALIBRATION, SUMMARY
 
     rows = read_tables(snakemake.input.shares)
     this.write_with_csv(snakemake.output.table, snakemake.output.csv, CALIBRATION, rows)

@@ -1,9 +1,9 @@
 """Rule checkpoints: one row a checkpoint, its digest, size and loss."""
 
-from smdl.job import job
+from smdl.runtime.job import job
 
 with job(snakemake) as this:
-    from smdl.gather import checkpoints
+    from smdl.analysis.gather import checkpoints
     from smdl.tables import read_tables
     from smdl.tables.study import CHECKPOINTS
 

@@ -1,14 +1,14 @@
 """Rule coding: the coding lengths of a checkpoint, and its two-part totals along the quantization curve."""
 
-from smdl.job import job
+from smdl.runtime.job import job
 
 with job(snakemake) as this:
-    from smdl.coding.checkpoint import curve_lengths, stated_lengths, two_part_totals
-    from smdl.coding.lengths import Coder
     from smdl.compression.registry import build
     from smdl.compression.weights import Weights
-    from smdl.models import load
-    from smdl.same_weights import check_weights
+    from smdl.models.loading import load
+    from smdl.models.same_weights import check_weights
+    from smdl.rulers.coding import curve_lengths, stated_lengths, two_part_totals
+    from smdl.rulers.lengths import Coder
     from smdl.tables import read_table
     from smdl.tables.coding import CODING, TWO_PART
     from smdl.tables.study import losses_of_split

@@ -1,12 +1,12 @@
 """Rules quantize, ...: delta loss of one scheme's variants at their levels, and the critical levels."""
 
-from smdl.job import job
+from smdl.runtime.job import job
 
 with job(snakemake) as this:
     from smdl.compression.sweep import sweep
-    from smdl.corpus import load_split, read_splits
-    from smdl.models import load
-    from smdl.same_weights import check_weights
+    from smdl.corpus.blocks import load_split, read_splits
+    from smdl.models.loading import load
+    from smdl.models.same_weights import check_weights
     from smdl.tables import read_table
     from smdl.tables.study import CRITICAL, CURVES, losses_of_split
 

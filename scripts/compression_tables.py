@@ -1,6 +1,6 @@
 """Rule compression_tables: all curves and all critical levels."""
 
-from smdl.job import job
+from smdl.runtime.job import job
 
 with job(snakemake) as this:
     from smdl.tables import read_tables

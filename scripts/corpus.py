@@ -1,9 +1,9 @@
 """Rule corpus: tokenise the text, cut it into blocks and deal them to the splits."""
 
-from smdl.job import job
+from smdl.runtime.job import job
 
 with job(snakemake, network=True) as this:
-    from smdl.corpus import cut, read_tokens, save_blocks, split_rows
+    from smdl.corpus.blocks import cut, read_tokens, save_blocks, split_rows
     from smdl.tables.study import CORPUS
 
     corpus = this.settings

@@ -1,6 +1,6 @@
 """Rule exclusions: every estimate that is not plainly in order."""
 
-from smdl.job import job
+from smdl.runtime.job import job
 
 with job(snakemake) as this:
     from smdl.report.exclusions import exclusions

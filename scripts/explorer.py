@@ -1,10 +1,10 @@
 """Rule explorer: the interactive figure, as one page with everything in it."""
 
-from smdl.job import job
+from smdl.runtime.job import job
 
 with job(snakemake) as this:
-    from smdl.files import replacing
     from smdl.report.explorer import draw, page
+    from smdl.runtime.files import replacing
     from smdl.tables import read_table
 
     tables = {name: read_table(snakemake.input.get(name)) for name in snakemake.input.keys()}  # noqa: SIM118

@@ -1,6 +1,6 @@
 """Every figure's rule: draw the figure that its parameter names from its input tables."""
 
-from smdl.job import job
+from smdl.runtime.job import job
 
 with job(snakemake) as this:
     from importlib import import_module

@@ -1,12 +1,12 @@
 """Rule hinton_dataset: every method of the 1993 experiment on one synthetic data set."""
 
-from smdl.job import job
+from smdl.runtime.job import job
 
 with job(snakemake) as this:
     import torch
 
-    from smdl.hinton.experiment import Experiment, run
-    from smdl.tables.hinton import HINTON_PRIOR, HINTON_RUNS, HINTON_WEIGHTS
+    from smdl.experiments.hinton.experiment import Experiment, run
+    from smdl.experiments.hinton.tables import HINTON_PRIOR, HINTON_RUNS, HINTON_WEIGHTS
 
     torch.set_num_threads(snakemake.threads)
     runs, weights, prior = run(Experiment(**this.settings), int(snakemake.wildcards.dataset))

@@ -1,11 +1,11 @@
 """Rule hinton_tables: the tables of the 1993 experiment over all data sets."""
 
-from smdl.job import job
+from smdl.runtime.job import job
 
 with job(snakemake) as this:
-    from smdl.hinton.experiment import summarise
+    from smdl.experiments.hinton.experiment import summarise
+    from smdl.experiments.hinton.tables import HINTON, HINTON_PRIOR, HINTON_RUNS, HINTON_WEIGHTS
     from smdl.tables import read_tables
-    from smdl.tables.hinton import HINTON, HINTON_PRIOR, HINTON_RUNS, HINTON_WEIGHTS
 
     files, out = snakemake.input, snakemake.output
     runs = read_tables(files.runs)

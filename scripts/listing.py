@@ -1,9 +1,9 @@
 """Rule listing: what the hub has for every checkpoint, pinned to commits, before anything is downloaded."""
 
-from smdl.job import job
+from smdl.runtime.job import job
 
 with job(snakemake, network=True) as this:
-    from smdl.listing import listing
+    from smdl.sources.listing import listing
     from smdl.tables.audit import LISTING
 
     this.write_with_csv(snakemake.output.table, snakemake.output.csv, LISTING, listing(this.settings))

@@ -1,9 +1,9 @@
 """Rule llc: one row a checkpoint, the LLC with its error, control, diagnostics and status."""
 
-from smdl.job import job
+from smdl.runtime.job import job
 
 with job(snakemake) as this:
-    from smdl.gather import llc
+    from smdl.analysis.gather import llc
     from smdl.llc.estimate import Gates
     from smdl.tables import read_table, read_tables
     from smdl.tables.study import LLC

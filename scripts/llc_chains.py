@@ -1,14 +1,14 @@
 """Rule llc_chains: sample a block of chains around a checkpoint, each beside its control."""
 
-from smdl.job import job
+from smdl.runtime.job import job
 
 with job(snakemake) as this:
-    from smdl.corpus import load_split, read_splits
+    from smdl.corpus.blocks import load_split, read_splits
     from smdl.llc.chains import block, sample
     from smdl.llc.sampler import Memory, SamplerSettings
     from smdl.llc.state import StateStore
-    from smdl.models import BlockLoss, load
-    from smdl.same_weights import check_weights
+    from smdl.models.loading import BlockLoss, load
+    from smdl.models.same_weights import check_weights
     from smdl.tables import digest_of, read_table
     from smdl.tables.study import DRAWS, losses_of_split, weights_digest
 

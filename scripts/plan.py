@@ -8,11 +8,11 @@ import subprocess
 import sys
 from pathlib import Path
 
-from smdl.config import validated
-from smdl.configfile import load
-from smdl.errors import StudyError
-from smdl.plan import jobs_of, plan, summary
-from smdl.progress import reason
+from smdl.runtime.errors import StudyError
+from smdl.runtime.plan import jobs_of, plan, summary
+from smdl.runtime.progress import reason
+from smdl.settings.config import validated
+from smdl.settings.configfile import load
 
 ROOT = Path(__file__).resolve().parents[1]
 

@@ -1,11 +1,11 @@
 """Rule proxies: how far byte compressors squeeze a checkpoint, its sparsity and its norms."""
 
-from smdl.job import job
+from smdl.runtime.job import job
 
 with job(snakemake) as this:
-    from smdl.coding.proxies import proxies
-    from smdl.models import stored_weights
-    from smdl.same_weights import check_weights
+    from smdl.models.loading import stored_weights
+    from smdl.models.same_weights import check_weights
+    from smdl.rulers.proxies import proxies
     from smdl.tables.coding import PROXIES
 
     check_weights(snakemake.params.folder, snakemake.input.manifest)

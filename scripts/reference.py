@@ -1,11 +1,11 @@
 """Rule reference: the manifest of a checkpoint, and the loss of every sampling and evaluation block at it."""
 
-from smdl.job import job
+from smdl.runtime.job import job
 
 with job(snakemake) as this:
-    from smdl.corpus import load_split, read_splits
-    from smdl.models import tensor_manifest
-    from smdl.reference import reference_losses
+    from smdl.corpus.blocks import load_split, read_splits
+    from smdl.models.loading import tensor_manifest
+    from smdl.models.reference import reference_losses
     from smdl.tables.study import LOSSES, MANIFEST
 
     here = {"model": snakemake.wildcards.model, "step": int(snakemake.wildcards.step)}

@@ -1,9 +1,9 @@
 """Rule regressions: critical level on LLC, a line a model, over the config's window and over all checkpoints."""
 
-from smdl.job import job
+from smdl.runtime.job import job
 
 with job(snakemake) as this:
-    from smdl.regression import regressions
+    from smdl.analysis.regression import regressions
     from smdl.tables import read_table
     from smdl.tables.study import REGRESSIONS
 

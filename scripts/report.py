@@ -3,9 +3,9 @@
 import sys
 from pathlib import Path
 
-from smdl.errors import StudyError, refused
-from smdl.progress import enter
 from smdl.report.make import make
+from smdl.runtime.errors import StudyError, refused
+from smdl.runtime.progress import enter
 
 if __name__ == "__main__":
     try:

@@ -1,10 +1,10 @@
 """Rule rulers: all measures of complexity, and each against every notion of compressibility."""
 
-from smdl.job import job
+from smdl.runtime.job import job
 
 with job(snakemake) as this:
-    from smdl.measures import measures
-    from smdl.rulers import Bootstrap, rulers
+    from smdl.analysis.rulers import Bootstrap, rulers
+    from smdl.rulers.measures import measures
     from smdl.tables import read_table, read_tables
     from smdl.tables.rulers import MEASURES, RULERS
 

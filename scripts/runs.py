@@ -1,6 +1,6 @@
 """Rule runs: how every file of the study came about, from the provenance that each carries."""
 
-from smdl.job import job
+from smdl.runtime.job import job
 
 with job(snakemake) as this:
     from smdl.report.runs import runs

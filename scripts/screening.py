@@ -1,9 +1,9 @@
 """Rule screening: the checkpoints whose listed files already show that they are not what their names say."""
 
-from smdl.job import job
+from smdl.runtime.job import job
 
 with job(snakemake) as this:
-    from smdl.audit import Limits, screen, stop
+    from smdl.models.audit import Limits, screen, stop
     from smdl.tables import read_table
     from smdl.tables.audit import SCREENING
 

@@ -1,11 +1,11 @@
 """Rule settings: the config as it was understood, defaults included."""
 
-from smdl.job import job
+from smdl.runtime.job import job
 
 with job(snakemake) as this:
     import yaml
 
-    from smdl.files import replacing
+    from smdl.runtime.files import replacing
 
     with replacing(snakemake.output[0]) as temporary:
         temporary.write_text(yaml.safe_dump(this.settings, sort_keys=False))

@@ -1,13 +1,13 @@
 """Rule settings_page: the configuration as a page that sorts and filters."""
 
-from smdl.job import job
+from smdl.runtime.job import job
 
 with job(snakemake) as this:
     import yaml
 
-    from smdl.files import replacing
     from smdl.report.pages import page
     from smdl.report.settings import settings
+    from smdl.runtime.files import replacing
     from smdl.tables.report import SETTINGS
 
     with open(snakemake.input[0]) as stream:

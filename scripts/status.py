@@ -4,8 +4,8 @@ import argparse
 import sys
 from pathlib import Path
 
-from smdl.errors import StudyError, refused
-from smdl.progress import enter, progress, told
+from smdl.runtime.errors import StudyError, refused
+from smdl.runtime.progress import enter, progress, told
 
 if __name__ == "__main__":
     arguments = argparse.ArgumentParser(description=__doc__)

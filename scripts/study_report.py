@@ -1,6 +1,6 @@
 """Rule report: the finished study as one HTML file and as a zip."""
 
-from smdl.job import job
+from smdl.runtime.job import job
 
 with job(snakemake):
     from pathlib import Path

@@ -3,7 +3,7 @@
 import sys
 from pathlib import Path
 
-from smdl.summary import summary
+from smdl.report.summary import summary
 from smdl.tables import read_table
 
 if __name__ == "__main__":

@@ -1,14 +1,14 @@
 """Rule sweep_tables: all settings, their heat maps, and the block that the sweep recommends."""
 
-from smdl.job import job
+from smdl.runtime.job import job
 
 with job(snakemake) as this:
     from pathlib import Path
 
     from smdl.figures.style import save
     from smdl.figures.sweep import draw
-    from smdl.files import replacing
     from smdl.llc.sweep import block, summarise
+    from smdl.runtime.files import replacing
     from smdl.tables import read_table, read_tables
     from smdl.tables.sweep import SWEEP, SWEEP_SETTINGS
 

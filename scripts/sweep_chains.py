@@ -1,16 +1,16 @@
 """Rule sweep_chains: estimate the LLC of a checkpoint at every setting of the sweep."""
 
-from smdl.job import job
+from smdl.runtime.job import job
 
 with job(snakemake) as this:
     from tqdm import tqdm
 
-    from smdl.corpus import load_split, read_splits
+    from smdl.corpus.blocks import load_split, read_splits
     from smdl.llc.estimate import Gates
     from smdl.llc.sampler import Memory, SamplerSettings
     from smdl.llc.sweep import Sweep, grid
-    from smdl.models import BlockLoss, load
-    from smdl.same_weights import check_weights
+    from smdl.models.loading import BlockLoss, load
+    from smdl.models.same_weights import check_weights
     from smdl.tables import read_table
     from smdl.tables.study import losses_of_split
     from smdl.tables.sweep import SWEEP

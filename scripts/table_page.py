@@ -1,10 +1,10 @@
 """Rule table_page: a table as a page that sorts and filters."""
 
-from smdl.job import job
+from smdl.runtime.job import job
 
 with job(snakemake) as this:
-    from smdl.files import replacing
     from smdl.report.pages import page
+    from smdl.runtime.files import replacing
     from smdl.tables import read_table
     from smdl.tables.registry import declared
 

@@ -1,13 +1,13 @@
 """Rule theory_tables: fitted against exact learning coefficients, and the measurements behind them."""
 
-from smdl.job import job
+from smdl.runtime.job import job
 
 with job(snakemake) as this:
     import pandas as pd
 
+    from smdl.experiments.theory.runs import theory
+    from smdl.experiments.theory.tables import BITS, REDUNDANCY, THEORY, VOLUMES
     from smdl.tables import read_tables
-    from smdl.tables.theory import BITS, REDUNDANCY, THEORY, VOLUMES
-    from smdl.theory.runs import theory
 
     files, out = snakemake.input, snakemake.output
     measured, coded, drawn = (read_tables(names) for names in (files.volumes, files.redundancy, [files.clouds]))

@@ -1,9 +1,9 @@
 """Rule theory_volumes: volumes of the sublevel sets of one model."""
 
-from smdl.job import job
+from smdl.runtime.job import job
 
 with job(snakemake) as this:
-    from smdl.tables.theory import VOLUMES
-    from smdl.theory.runs import volumes
+    from smdl.experiments.theory.runs import volumes
+    from smdl.experiments.theory.tables import VOLUMES
 
     this.write(snakemake.output.volumes, VOLUMES, volumes(snakemake.wildcards.model, this.settings, this.seed))

@@ -2,15 +2,15 @@
 
 from pathlib import Path
 
-from smdl.job import job
+from smdl.runtime.job import job
 
 with job(snakemake) as this:
+    from smdl.compression.constraint import Constraint
     from smdl.compression.registry import build
-    from smdl.constraint import Constraint
-    from smdl.corpus import load_split, read_splits
-    from smdl.files import replacing_folder
+    from smdl.corpus.blocks import load_split, read_splits
+    from smdl.runtime.files import replacing_folder
+    from smdl.sources.training import Architecture, TrainingSettings, new_model, train
     from smdl.tables.study import TRAINING
-    from smdl.training import Architecture, TrainingSettings, new_model, train
 
     splits = read_splits(snakemake.input.splits)
     blocks = load_split(snakemake.input.blocks, splits, "training")

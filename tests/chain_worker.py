@@ -8,10 +8,10 @@ import torch
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "scripts"))
 
-from smdl.errors import StudyError
 from smdl.llc.chains import block, sample
 from smdl.llc.sampler import SamplerSettings
 from smdl.llc.state import StateStore
+from smdl.runtime.errors import StudyError
 
 
 class Regression:

@@ -7,9 +7,9 @@ import torch
 from torch import nn
 
 from smdl.compression.weights import Weights
-from smdl.corpus import byte_tokens, cut, package_text
-from smdl.models import as_tokens, sequence_losses
-from smdl.training import Architecture, new_model
+from smdl.corpus.blocks import byte_tokens, cut, package_text
+from smdl.models.loading import as_tokens, sequence_losses
+from smdl.sources.training import Architecture, new_model
 
 CONTEXT = 32
 

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from small_models import blocks_of
-from smdl.models import as_tokens, sequence_losses
+from smdl.models.loading import as_tokens, sequence_losses
 
 LAYERS, HIDDEN, HEADS, VOCABULARY, POSITIONS = 2, 32, 4, 272, 64
 

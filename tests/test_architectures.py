@@ -3,10 +3,10 @@
 import pytest
 import torch
 
-from smdl.architectures import SUPPORTED, WITH_HEADS
-from smdl.compression.prune_heads import attention_layers
+from smdl.compression.schemes.prune_heads import attention_layers
 from smdl.compression.weights import Weights, iterate
-from smdl.errors import StudyError
+from smdl.models.architectures import SUPPORTED, WITH_HEADS
+from smdl.runtime.errors import StudyError
 
 SIZES = {
     **dict.fromkeys(("hidden_size", "n_embd", "d_model", "word_embed_proj_dim"), 16),

@@ -9,10 +9,10 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from smdl.audit import Limits, audit, out_of_order, own_findings, screen, stop, wrong_tensors
-from smdl.errors import StudyError
 from smdl.figures.findings import draw
 from smdl.figures.style import save
+from smdl.models.audit import Limits, audit, out_of_order, own_findings, screen, stop, wrong_tensors
+from smdl.runtime.errors import StudyError
 from smdl.tables import empty
 from smdl.tables.audit import AUDIT, SCREENING
 
@@ -249,7 +249,7 @@ def test_the_figure_shows_every_checkpoint(tmp_path):
 
 def test_tensor_manifests_tell_constant_tensors_and_those_that_are_not_finite(tmp_path):
     from hub.checkpoints import small_model
-    from smdl.models import tensor_manifest
+    from smdl.models.loading import tensor_manifest
 
     model = small_model(0)
     with torch.no_grad():

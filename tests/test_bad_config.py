@@ -15,9 +15,9 @@ import pytest
 import yaml
 
 from conftest import ROOT
-from smdl.config import settings, validated
-from smdl.configfile import load
-from smdl.errors import StudyError
+from smdl.runtime.errors import StudyError
+from smdl.settings.config import settings, validated
+from smdl.settings.configfile import load
 from test_config import changed
 from workflow import jobs, small_config, snakemake
 

@@ -12,14 +12,14 @@ import pyarrow.parquet as pq
 import pytest
 import zstandard
 
-from smdl.config import validated
-from smdl.corpus import cut, encoder, load_split, package_text, read_splits, read_tokens, save_blocks, split_rows
-from smdl.errors import StudyError
-from smdl.models import block_losses
+from smdl.corpus.blocks import cut, encoder, load_split, package_text, read_splits, read_tokens, save_blocks, split_rows
+from smdl.corpus.text_files import PACKAGE_BYTES
+from smdl.models.loading import block_losses
+from smdl.runtime.errors import StudyError
+from smdl.settings.config import validated
+from smdl.sources.training import Architecture, TrainingSettings, new_model, train
 from smdl.tables import write_table
 from smdl.tables.study import CORPUS
-from smdl.text_files import PACKAGE_BYTES
-from smdl.training import Architecture, TrainingSettings, new_model, train
 from workflow import jobs, small_config, snakemake
 
 LINES = "".join(json.dumps({"text": f"In the beginning {i}."}) + "\n" for i in range(5000)).encode()

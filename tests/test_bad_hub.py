@@ -12,13 +12,13 @@ from huggingface_hub import constants
 
 from hub.client import turn_to
 from hub.server import Hub
-from smdl import hub as client
-from smdl import hub_checks
-from smdl.corpus import encoder
-from smdl.errors import StudyError
-from smdl.listing import listing
+from smdl.corpus.blocks import encoder
+from smdl.corpus.texts import hub_documents
+from smdl.runtime.errors import StudyError
+from smdl.sources import hub as client
+from smdl.sources import hub_checks
+from smdl.sources.listing import listing
 from smdl.tables.audit import LISTING
-from smdl.texts import hub_documents
 
 REPO = "lab/small"
 WEIGHTS = b"weights, as far as a hub is concerned"

@@ -15,10 +15,10 @@ import psutil
 import pytest
 
 from conftest import ROOT
-from smdl import claim
-from smdl.cluster import doctor, guard
-from smdl.errors import StudyError
 from smdl.llc import kernel
+from smdl.runtime import claim
+from smdl.runtime.cluster import doctor, guard
+from smdl.runtime.errors import StudyError
 from workflow import WARM
 
 
@@ -418,7 +418,7 @@ def test_without_room_for_a_socket_jobs_start_by_themselves(tmp_path):
     code = f"""
 import runpy, sys
 sys.path.insert(0, {str(ROOT / "scripts")!r})
-from smdl import warm
+from smdl.runtime import warm
 warm.SHORT = "/proc/nowhere"
 sys.exit(warm.main(["sh", "-c", "test -z \\"$SMDL_WARM_SOCKET\\" && echo plain"]))
 """

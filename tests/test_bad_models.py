@@ -18,11 +18,11 @@ import safetensors.torch
 import torch
 
 import suites
-from smdl.checkpoint_files import problems
-from smdl.config import validated
-from smdl.errors import StudyError
-from smdl.models import check_corpus, load, stored_weights, tensor_manifest
-from smdl.pickles import to_safetensors
+from smdl.models.files import problems
+from smdl.models.loading import check_corpus, load, stored_weights, tensor_manifest
+from smdl.runtime.errors import StudyError
+from smdl.settings.config import validated
+from smdl.sources.pickles import to_safetensors
 
 POINTER = b"version https://git-lfs.github.com/spec/v1\noid sha256:" + 64 * b"0" + b"\nsize 166030000\n"
 WEIGHTS, CONFIG, INDEX = "model.safetensors", "config.json", "model.safetensors.index.json"

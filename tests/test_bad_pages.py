@@ -18,16 +18,16 @@ from docutils.core import publish_parts
 
 from chromium import Browser
 from conftest import ROOT
-from smdl.config import validated
-from smdl.errors import StudyError, refused
 from smdl.figures.looks import label
-from smdl.files import replacing
-from smdl.names import in_cell, in_markup, printable
-from smdl.progress import FAILED, last_lines, reason
 from smdl.report.explorer import draw as explorer
 from smdl.report.explorer import page as explorer_page
 from smdl.report.front import front_page
 from smdl.report.pages import page
+from smdl.runtime.errors import StudyError, refused
+from smdl.runtime.files import replacing
+from smdl.runtime.names import in_cell, in_markup, printable
+from smdl.runtime.progress import FAILED, last_lines, reason
+from smdl.settings.config import validated
 from smdl.tables import read_provenance, read_table, read_tables, write_csv, write_table
 from smdl.tables.report import SETTINGS
 from smdl.tables.study import CRITICAL, LLC, REGRESSIONS, TRAINING

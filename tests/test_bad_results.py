@@ -7,13 +7,13 @@ import pandas as pd
 import pytest
 import torch
 
-from smdl.cluster.resources import wall_seconds
-from smdl.errors import StudyError
-from smdl.hub_checks import check_index
 from smdl.llc.state import StateStore
-from smdl.plan import PlannedJob, plan
-from smdl.progress import wall_seconds as measured
-from smdl.screening import screened_out
+from smdl.runtime.cluster.resources import wall_seconds
+from smdl.runtime.errors import StudyError
+from smdl.runtime.plan import PlannedJob, plan
+from smdl.runtime.progress import wall_seconds as measured
+from smdl.runtime.screening import screened_out
+from smdl.sources.hub_checks import check_index
 from smdl.tables import read_provenance, read_table, read_tables, write_table
 from smdl.tables.audit import LISTING, SCREENING
 from smdl.tables.study import LOSSES, TRAINING

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from smdl.architectures import SUPPORTED, WITHOUT_HEADS
-from smdl.config import validated
-from smdl.errors import StudyError
+from smdl.models.architectures import SUPPORTED, WITHOUT_HEADS
+from smdl.runtime.errors import StudyError
+from smdl.settings.config import validated
 from workflow import small_config
 
 GPT_NEOX = {"model_type": "gpt_neox", "architectures": ["GPTNeoXForCausalLM"]}

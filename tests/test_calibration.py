@@ -13,11 +13,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.integrate import dblquad
 
-from smdl.calibration.aoyagi import crossing, deep_linear, reduced_rank
-from smdl.calibration.cases import FAMILIES, Case, cases
-from smdl.calibration.measure import excess_losses
-from smdl.calibration.models import Crossings, DeepLinear
-from smdl.calibration.summary import summary
+from smdl.experiments.known_answers.aoyagi import crossing, deep_linear, reduced_rank
+from smdl.experiments.known_answers.cases import FAMILIES, Case, cases
+from smdl.experiments.known_answers.measure import excess_losses
+from smdl.experiments.known_answers.models import Crossings, DeepLinear
+from smdl.experiments.known_answers.summary import summary
 from smdl.llc.sampler import SamplerSettings
 
 widths = st.lists(st.integers(1, 12), min_size=2, max_size=6)

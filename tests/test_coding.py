@@ -12,8 +12,11 @@ from hypothesis import strategies as st
 from scipy.stats import norm
 
 import small_models
-from smdl.coding.checkpoint import curve_lengths, quantized, stated_lengths, two_part_totals
-from smdl.coding.entropy import (
+from smdl.compression.grid import from_codes
+from smdl.compression.schemes.quantize import Quantize
+from smdl.compression.weights import Parameters, Weights
+from smdl.rulers.coding import curve_lengths, quantized, stated_lengths, two_part_totals
+from smdl.rulers.entropy import (
     LONGEST,
     arithmetic_decode,
     arithmetic_encode,
@@ -23,15 +26,12 @@ from smdl.coding.entropy import (
     huffman_encode,
     huffman_lengths,
 )
-from smdl.coding.lengths import ENCODERS, Coder, coding_lengths
-from smdl.coding.priors import PARAMETER_BITS, fit_mixture, gaussian, laplacian, mixture
-from smdl.coding.quantized import quantize
-from smdl.coding.structured import dictionary_and_assignments, distinct_blocks, mask_and_survivors, mask_bits
-from smdl.coding.two_part import critical_precision, least_total
-from smdl.compression.grid import from_codes
-from smdl.compression.quantize import Quantize
-from smdl.compression.weights import Parameters, Weights
-from smdl.errors import StudyError
+from smdl.rulers.lengths import ENCODERS, Coder, coding_lengths
+from smdl.rulers.priors import PARAMETER_BITS, fit_mixture, gaussian, laplacian, mixture
+from smdl.rulers.quantized import quantize
+from smdl.rulers.structured import dictionary_and_assignments, distinct_blocks, mask_and_survivors, mask_bits
+from smdl.rulers.two_part import critical_precision, least_total
+from smdl.runtime.errors import StudyError
 
 symbols = st.integers(1, 40).flatmap(
     lambda alphabet: st.tuples(st.lists(st.integers(0, alphabet - 1), max_size=300), st.just(alphabet))

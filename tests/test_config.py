@@ -8,8 +8,8 @@ import yaml
 from jsonschema import Draft202012Validator
 
 from conftest import ROOT
-from smdl.config import validated
-from smdl.errors import StudyError
+from smdl.runtime.errors import StudyError
+from smdl.settings.config import validated
 
 MODEL = "models.neox-2x64"
 

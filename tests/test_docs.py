@@ -6,7 +6,7 @@ import pytest
 import yaml
 
 from conftest import ROOT
-from smdl.reference_docs import PAGES
+from smdl.runtime.reference_docs import PAGES
 from smdl.settings.schema import described
 from smdl.tables.registry import by_theme, declared
 

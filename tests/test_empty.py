@@ -12,20 +12,20 @@ import pytest
 from docutils.core import publish_string
 
 import smdl.figures
-from smdl.audit import Limits, audit
-from smdl.config import validated
-from smdl.gather import checkpoints, llc
+from smdl.analysis.gather import checkpoints, llc
+from smdl.analysis.regression import regressions
+from smdl.analysis.rulers import Bootstrap, rulers
 from smdl.llc.estimate import Gates
-from smdl.measures import measures
-from smdl.regression import regressions
+from smdl.models.audit import Limits, audit
 from smdl.report.exclusions import exclusions
 from smdl.report.explorer import draw as explorer
 from smdl.report.explorer import page as explorer_page
 from smdl.report.front import front_page
 from smdl.report.pages import page
 from smdl.report.runs import runs
-from smdl.rulers import Bootstrap, rulers
-from smdl.summary import summary
+from smdl.report.summary import summary
+from smdl.rulers.measures import measures
+from smdl.settings.config import validated
 from smdl.tables import FLAG, INTEGER, NUMBER, TEXT, Table, empty, read_table, write_csv, write_table
 from smdl.tables.registry import by_theme, declared
 from smdl.tables.report import RUNS

@@ -8,11 +8,11 @@ from scipy.integrate import quad
 from scipy.special import expit
 from scipy.stats import norm
 
-from smdl.coding.bits_back import MixturePrior
-from smdl.hinton.data import Cases, Rule, make
-from smdl.hinton.experiment import Experiment, run, summarise
-from smdl.hinton.network import Shape, expected_squared_error, logistic_moments, output, output_moments
-from smdl.hinton.training import relative_error, ridge, train_exact, train_noisy
+from smdl.experiments.hinton.data import Cases, Rule, make
+from smdl.experiments.hinton.experiment import Experiment, run, summarise
+from smdl.experiments.hinton.network import Shape, expected_squared_error, logistic_moments, output, output_moments
+from smdl.experiments.hinton.training import relative_error, ridge, train_exact, train_noisy
+from smdl.rulers.bits_back import MixturePrior
 from smdl.settings.hinton import Hinton
 
 SMALL = Shape(inputs=6, hidden=3)

@@ -15,12 +15,12 @@ from huggingface_hub.utils import _http
 from hub.checkpoints import files_of, small_model, stored
 from hub.client import turn_to
 from hub.server import Hub
-from smdl import hub as client
-from smdl.errors import StudyError
-from smdl.listing import listing
-from smdl.models import load
-from smdl.parameters import contents, tensors
-from smdl.pickles import to_safetensors
+from smdl.models.loading import load
+from smdl.models.parameters import contents, tensors
+from smdl.runtime.errors import StudyError
+from smdl.sources import hub as client
+from smdl.sources.listing import listing
+from smdl.sources.pickles import to_safetensors
 
 SCRIPTS = Path(__file__).parents[1] / "scripts"
 REPO = "lab/small"
@@ -111,7 +111,7 @@ def test_a_killed_download_goes_on_in_the_next_process(hub, tmp_path, weights):
         import sys
         sys.path.insert(0, {str(SCRIPTS)!r})
         from huggingface_hub import constants
-        from smdl import hub
+        from smdl.sources import hub
         constants.DOWNLOAD_CHUNK_SIZE = {CHUNK}
         at = hub.revision({REPO!r}, "step1")
         hub.download(at, hub.weight_files(at), {str(tmp_path / "weights")!r}, {str(tmp_path / "partial")!r})
@@ -283,7 +283,8 @@ def test_no_space_is_told_before_the_download_and_during_it(hub, tmp_path):
     code = f"""
         import os, subprocess, sys
         sys.path.insert(0, {str(SCRIPTS)!r})
-        from smdl import errors, hub
+        from smdl.runtime import errors
+        from smdl.sources import hub
         place = {str(tmp_path / "full")!r}
         at = hub.revision({REPO!r}, "step1")
         for check in (True, False):

@@ -7,9 +7,9 @@ from huggingface_hub import constants
 
 from hub.checkpoints import files_of, small_model
 from hub.server import Hub
-from smdl import hub as client
-from smdl.errors import StudyError
-from smdl.listing import listing
+from smdl.runtime.errors import StudyError
+from smdl.sources import hub as client
+from smdl.sources.listing import listing
 
 
 @pytest.fixture(scope="module")

@@ -8,8 +8,8 @@ import pytest
 import yaml
 
 from conftest import ROOT
-from smdl.cluster.resources import device_gb
-from smdl.plan import PlannedJob, jobs_of
+from smdl.runtime.cluster.resources import device_gb
+from smdl.runtime.plan import PlannedJob, jobs_of
 from workflow import jobs, snakemake
 
 

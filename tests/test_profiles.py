@@ -9,8 +9,8 @@ import pytest
 from snakemake.profiles import ProfileConfigFileParser
 
 from conftest import ROOT
-from smdl.cluster import resources
-from smdl.cluster.doctor import read_profile
+from smdl.runtime.cluster import resources
+from smdl.runtime.cluster.doctor import read_profile
 
 SITE = {"SMDL_ACCOUNT": "physics", "SMDL_CPU_PARTITION": "short", "SMDL_GPU_PARTITION": "a100"}
 PROFILES = sorted(path.parent.name for path in (ROOT / "profiles").glob("slurm*/config.yaml"))
@@ -33,7 +33,7 @@ def profile(monkeypatch):
 def test_missing_name_of_the_site_is_asked_for_in_one_line(variable):
     site = {name: value for name, value in SITE.items() if name != variable}
     bare = {name: value for name, value in os.environ.items() if not name.startswith("SMDL_")}
-    command = [sys.executable, "-m", "smdl.cluster.doctor", str(ROOT / "profiles/slurm/config.yaml")]
+    command = [sys.executable, "-m", "smdl.runtime.cluster.doctor", str(ROOT / "profiles/slurm/config.yaml")]
     environment = bare | site | {"PYTHONPATH": str(ROOT / "scripts")}
     done = subprocess.run(command, env=environment, capture_output=True, text=True)
     assert done.returncode == 1

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from smdl.coding.proxies import COMPRESSORS, bf16_bits, byte_views, norms, proxies, stable_rank
+from smdl.rulers.proxies import COMPRESSORS, bf16_bits, byte_views, norms, proxies, stable_rank
 
 COMMANDS = {
     "gzip": ["gzip", "-9nc"],

@@ -41,7 +41,7 @@ def test_the_rule_graph_draws(tmp_path):
 def test_planning_never_imports_torch():
     program = (
         "import sys; sys.path.insert(0, 'scripts');"
-        "import smdl.config, smdl.stages; print(sorted({'torch', 'transformers'} & set(sys.modules)))"
+        "import smdl.settings.config, smdl.runtime.stages; print(sorted({'torch', 'transformers'} & set(sys.modules)))"
     )
     run = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, cwd=ROOT)
     assert run.stdout.strip() == "[]", run.stderr

@@ -7,12 +7,12 @@ import torch
 import small_models
 from smdl.compression.curve import curve
 from smdl.compression.loss import CompressionLoss
-from smdl.compression.noise import Noise
-from smdl.compression.quantize import Quantize
+from smdl.compression.schemes.noise import Noise
+from smdl.compression.schemes.quantize import Quantize
 from smdl.compression.weights import Weights
 from smdl.llc.sampler import minibatch
-from smdl.models import BlockLoss, block_losses, load
-from smdl.reference import reference_losses
+from smdl.models.loading import BlockLoss, block_losses, load
+from smdl.models.reference import reference_losses
 
 BLOCKS = {"sampling": small_models.blocks_of("training")[:32], "evaluation": small_models.blocks_of("evaluation")[:32]}
 

@@ -4,12 +4,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from smdl import gather
+from smdl.analysis import gather
+from smdl.analysis.regression import fit, in_window, partial_r2, regressions
 from smdl.figures.critical_bits import draw
 from smdl.llc.estimate import Gates
 from smdl.published import critical_bits
-from smdl.regression import fit, in_window, partial_r2, regressions
-from smdl.summary import summary
+from smdl.report.summary import summary
 from smdl.tables import empty
 from smdl.tables.audit import AUDIT
 from smdl.tables.study import CHECKPOINTS, CRITICAL, DRAWS, LLC, LOSSES, MANIFEST, REGRESSIONS

@@ -18,12 +18,12 @@ import yaml
 
 from chromium import Browser
 from conftest import ROOT
-from smdl.progress import DONE, FAILED, LEFT, RUNNING, last_lines, remaining, told
-from smdl.regression import NOT_TO_BE_HAD
+from smdl.analysis.regression import NOT_TO_BE_HAD
 from smdl.report.exclusions import exclusions
 from smdl.report.front import finding
 from smdl.report.offline import LARGEST
 from smdl.report.pages import page
+from smdl.runtime.progress import DONE, FAILED, LEFT, RUNNING, last_lines, remaining, told
 from smdl.tables import empty
 from smdl.tables.report import EXCLUSIONS, RUNS
 from smdl.tables.study import CRITICAL, LLC

@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 import torch
 
-from smdl.errors import StudyError
 from smdl.llc.chains import block, sample
 from smdl.llc.noise import normals
 from smdl.llc.sampler import SamplerSettings, Walker, minibatch
 from smdl.llc.state import StateStore
+from smdl.runtime.errors import StudyError
 
 
 class Bowl:

@@ -13,18 +13,18 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import small_models
-from smdl.compression import motifs
-from smdl.compression.factorize import factors, weighted_factors
-from smdl.compression.gptq import gptq, inverse_factor
 from smdl.compression.grid import codes, from_codes, to_grid
-from smdl.compression.kmeans import centroids, error, fit, nearest, sorted_sums
-from smdl.compression.prune import least
 from smdl.compression.registry import SCHEMES, build
-from smdl.compression.round import ranges, spread
+from smdl.compression.schemes import motifs
+from smdl.compression.schemes.factorize import factors, weighted_factors
+from smdl.compression.schemes.gptq import gptq, inverse_factor
+from smdl.compression.schemes.kmeans import centroids, error, fit, nearest, sorted_sums
+from smdl.compression.schemes.prune import least
+from smdl.compression.schemes.round import ranges, spread
 from smdl.compression.size import subset_bits
 from smdl.compression.weights import Weights
-from smdl.errors import StudyError
-from smdl.models import as_tokens, block_losses
+from smdl.models.loading import as_tokens, block_losses
+from smdl.runtime.errors import StudyError
 
 PRUNED = {"prune": {"score": "magnitude", "scope": "tensor", "parameters": "linear"}}
 FACTORIZED = {"factorize": {"weighting": "none", "skip_ends": 0, "stride": 1, "damping": 0.01}}
@@ -489,7 +489,7 @@ def test_assignment_keeps_to_its_memory():
     """All distances of 200,000 blocks to 1,000 motifs would take 800 MB."""
     program = """
 import resource, torch
-from smdl.compression.motifs import assign
+from smdl.compression.schemes.motifs import assign
 blocks, motifs = torch.randn(200_000, 16), torch.randn(1_000, 16)
 assign(blocks[:10], motifs)
 before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss

@@ -14,13 +14,13 @@ from smdl.compression.critical import critical_level
 from smdl.compression.curve import curve, point
 from smdl.compression.levels import levels_of
 from smdl.compression.loss import CompressionLoss, Decision, DeltaLoss, decided
-from smdl.compression.quantize import Quantize
 from smdl.compression.registry import SCHEMES, build
 from smdl.compression.scheme import Axis, Compressed, Tuned
+from smdl.compression.schemes.quantize import Quantize
 from smdl.compression.search import search
 from smdl.compression.size import Size
 from smdl.compression.sweep import critical_rows, curve_rows, sweep
-from smdl.models import block_losses
+from smdl.models.loading import block_losses
 
 TUNED = Tuned("m", low=0.01, high=1.0, least=1e-4, most=2.0)
 BITS = Axis("n_q", "bits", logarithmic=True, finer=+1, whole=True)

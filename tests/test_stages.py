@@ -1,7 +1,7 @@
 """Code that decides numbers and the version of its stage change together.
 
 For every stage, a digest of the syntax trees (without comments and docstrings) of its scripts and of all they import
-from smdl is kept in tests/stages.json. When the code moved: raise the stage's version in smdl/stages.py if its numbers
+from smdl is kept in tests/stages.json. When the code moved: raise the stage's version in src/smdl/runtime/stages.py if its numbers
 may change, so that users' results are made anew, and write the digests with
 
     PYTHONPATH=scripts python tests/test_stages.py
@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from smdl.stages import STAGES
+from smdl.runtime.stages import STAGES
 
 ROOT = Path(__file__).parent.parent
 LOCK = Path(__file__).parent / "stages.json"
@@ -82,7 +82,7 @@ def digest(stage: str) -> str:
 def test_the_code_of_a_stage_changes_only_with_its_version_or_its_lock(stage):
     locked = json.loads(LOCK.read_text())[stage]
     assert {"version": STAGES[stage], "digest": digest(stage)} == locked, (
-        f"the code of stage {stage} changed: raise its version in scripts/smdl/stages.py if its numbers may change,"
+        f"the code of stage {stage} changed: raise its version in src/smdl/runtime/stages.py if its numbers may change,"
         " then run: PYTHONPATH=scripts python tests/test_stages.py"
     )
 

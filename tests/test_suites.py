@@ -11,11 +11,11 @@ from transformers.modeling_layers import GradientCheckpointingLayer
 
 import suites
 from small_models import blocks_of
-from smdl.checkpoint_files import problems
 from smdl.compression.weights import Weights
-from smdl.models import BlockLoss, load, stored_weights, tensor_manifest
-from smdl.parameters import contents
-from smdl.pickles import to_safetensors
+from smdl.models.files import problems
+from smdl.models.loading import BlockLoss, load, stored_weights, tensor_manifest
+from smdl.models.parameters import contents
+from smdl.sources.pickles import to_safetensors
 
 BUFFERS = {"pythia": 6, "pythia-bin": 6, "pythia-shards": 6, "llama": 2, "gpt2": 2, "distilgpt2": 4}
 COPIES = {"distilgpt2": 1}

@@ -8,14 +8,14 @@ import pytest
 import torch
 import yaml
 
-from smdl.cluster.resources import GPU_RATE
-from smdl.corpus import load_split, read_splits
+from smdl.corpus.blocks import load_split, read_splits
 from smdl.figures.sweep import draw
 from smdl.llc.estimate import Gates
 from smdl.llc.sampler import Memory, SamplerSettings
 from smdl.llc.sweep import Sweep, added_r2, block, grid, summarise
-from smdl.models import BlockLoss, load
-from smdl.plan import jobs_of
+from smdl.models.loading import BlockLoss, load
+from smdl.runtime.cluster.resources import GPU_RATE
+from smdl.runtime.plan import jobs_of
 from smdl.tables import read_provenance, read_table
 from smdl.tables.study import losses_of_split
 from workflow import small_config, snakemake

@@ -9,16 +9,16 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from smdl.experiments.theory import cells, networks, runs
+from smdl.experiments.theory.arithmetic import Decoder, Encoder
+from smdl.experiments.theory.clouds import Walkers, tempered
+from smdl.experiments.theory.codes import CODE_MODELS, Codebook, redundancies
+from smdl.experiments.theory.fit import fit_exponent
+from smdl.experiments.theory.models import MODELS, linear_network
+from smdl.experiments.theory.splitting import log_volumes
+from smdl.experiments.theory.tables import BITS, CLOUDS, REDUNDANCY, THEORY, VOLUMES
 from smdl.llc.noise import normals
 from smdl.llc.sampler import SamplerSettings, Walker
-from smdl.tables.theory import BITS, CLOUDS, REDUNDANCY, THEORY, VOLUMES
-from smdl.theory import cells, networks, runs
-from smdl.theory.arithmetic import Decoder, Encoder
-from smdl.theory.clouds import Walkers, tempered
-from smdl.theory.codes import CODE_MODELS, Codebook, redundancies
-from smdl.theory.fit import fit_exponent
-from smdl.theory.models import MODELS, linear_network
-from smdl.theory.splitting import log_volumes
 
 EXACT = [name for name, model in MODELS.items() if model.volume]
 

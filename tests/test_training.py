@@ -5,12 +5,12 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from smdl.compression.motifs import Motifs, to_blocks
-from smdl.compression.quantize import Quantize
+from smdl.compression.constraint import Constraint
+from smdl.compression.schemes.motifs import Motifs, to_blocks
+from smdl.compression.schemes.quantize import Quantize
 from smdl.compression.weights import Weights
-from smdl.constraint import Constraint
-from smdl.models import block_losses, load, tensor_manifest
-from smdl.training import Architecture, TrainingSettings, learning_rate, new_model, train
+from smdl.models.loading import block_losses, load, tensor_manifest
+from smdl.sources.training import Architecture, TrainingSettings, learning_rate, new_model, train
 
 SHAPE = Architecture(layers=1, hidden=16, heads=2, vocabulary=32, context=8)
 SETTINGS = TrainingSettings(steps=40, batch_size=8, lr=0.01, warmup=5, weight_decay=0.01)

@@ -12,7 +12,7 @@ import yaml
 from conftest import ROOT
 
 SNAKEMAKE = str(Path(sys.executable).parent / "snakemake")
-WARM = [sys.executable, "-P", str(ROOT / "scripts/smdl/warm.py")]
+WARM = [sys.executable, "-P", str(ROOT / "src/smdl/runtime/warm.py")]
 
 SMALL = {
     "study": "small",

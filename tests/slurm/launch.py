@@ -8,7 +8,7 @@ import sys
 from snakemake.cli import main
 from snakemake_interface_executor_plugins.executors.remote import RemoteExecutor
 
-from smdl.cluster import guard
+from smdl.runtime.cluster import guard
 
 POLL_SECONDS = 1
 PATIENCE_SECONDS = 8

@@ -64,7 +64,7 @@ class Study:
 
     def locally(self, targets: list[str]) -> None:
         """Run on this machine, undisturbed."""
-        warm = [sys.executable, "-P", ROOT / "scripts/smdl/warm.py", Path(sys.executable).with_name("snakemake")]
+        warm = [sys.executable, "-P", ROOT / "src/smdl/runtime/warm.py", Path(sys.executable).with_name("snakemake")]
         command = [*warm, *self._arguments(targets), "--profile", ROOT / "profiles/local"]
         done = subprocess.run(command, cwd=self.folder, capture_output=True, text=True)
         assert done.returncode == 0, done.stderr

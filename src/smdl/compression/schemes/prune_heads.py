@@ -1,0 +1,188 @@
+"""Attention-head pruning: a fraction of all heads of the model is taken out.
+
+A head is chosen at random, by the norm of its output (root mean square of what it adds to the residual stream, over
+the calibration blocks), or by the norm of its weights; the smallest go first. Optionally what is left is retrained
+briefly on the calibration blocks. Where queries or keys of all heads are normalised together (OLMo 2), those of a
+pruned head stay, since without them the others' would change.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from smdl.compression.scheme import Axis, Compressed
+from smdl.compression.size import Size, subset_bits
+from smdl.compression.weights import ATTENTION_OUTPUT, KEY, QUERY, VALUE, Weights, WeightView
+from smdl.models.loading import as_tokens, sequence_losses
+from smdl.runtime.errors import StudyError
+
+
+@dataclass(frozen=True)
+class PruneHeads:
+    """Heads pruned by ``score``, then ``retrain_steps`` of Adam at ``retrain_lr`` on ``retrain_batch`` blocks each."""
+
+    score: Literal["random", "output_norm", "weight_norm"]
+    retrain_steps: int
+    retrain_lr: float
+    retrain_batch: int
+
+    axis = Axis(level="fraction of heads pruned", unit="fraction", logarithmic=False, finer=-1)
+    tuned = None
+
+    @property
+    def random(self) -> bool:
+        """Only the choice of heads counts: retraining takes its batches by the seed, but one seed will do."""
+        return self.score == "random"
+
+    def compress(self, weights: Weights, level: float, seed: int, tuned: float | None) -> Iterator[Compressed]:
+        layers = attention_layers(weights)
+        order = self._order(weights, layers, seed)
+        pruned = order[: round(level * len(order))]
+        if not len(pruned):
+            return
+        masks = dict(_masks(layers, {divmod(int(head), layers[0].heads) for head in pruned}))
+        naming = subset_bits(len(order), len(pruned))
+        tensors = {view: weights[view] * mask for view, mask in masks.items()}
+        if self.retrain_steps:
+            tensors = self._retrained(weights, tensors, masks, seed)
+        for index, (view, tensor) in enumerate(tensors.items()):
+            kept = int(masks[view].sum()) if view in masks else view.elements
+            size = Size(kept, weights.dense_bits, naming if index == 0 else 0)
+            yield Compressed(view, tensor, size, mask=masks.get(view))
+
+    def _order(self, weights: Weights, layers: list["Attention"], seed: int) -> np.ndarray:
+        """All heads, layer by layer, in the order in which they go."""
+        count = len(layers) * layers[0].heads
+        if self.score == "random":
+            return np.random.default_rng(seed).permutation(count)
+        norm = weight_norms if self.score == "weight_norm" else output_norms
+        return torch.cat([norm(weights, layer) for layer in layers]).argsort(stable=True).cpu().numpy()
+
+    def _retrained(
+        self, weights: Weights, pruned: dict[WeightView, Tensor], masks: dict[WeightView, Tensor], seed: int
+    ) -> dict[WeightView, Tensor]:
+        """All tensors of the model after the retraining; the pruned heads stay at zero."""
+        model, blocks = weights.model, weights.calibration
+        random = np.random.default_rng(seed)
+        for view, tensor in pruned.items():
+            view.put(tensor)
+        parameters = list(model.parameters())
+        # In bfloat16 a step below half the spacing of a weight's neighbours would be lost, and so every one after it:
+        # what is trained is kept in float32. Of weights in float32 these are the weights themselves.
+        masters = [parameter.detach().float() for parameter in parameters]
+        optimizer = torch.optim.Adam(masters, lr=self.retrain_lr)
+        try:
+            for _ in range(self.retrain_steps):
+                chosen = np.sort(random.choice(len(blocks), min(self.retrain_batch, len(blocks)), replace=False))
+                with torch.enable_grad():
+                    sequence_losses(model, as_tokens(blocks[chosen], model)).mean().backward()
+                for master, parameter in zip(masters, parameters, strict=True):
+                    master.grad, parameter.grad = parameter.grad.float(), None
+                optimizer.step()
+                for master, parameter in zip(masters, parameters, strict=True):
+                    parameter.detach().copy_(master)
+                for view, mask in masks.items():
+                    view.put(view.current() * mask)
+            return {view: view.current() for view in weights.views}
+        finally:
+            weights.restore()
+
+
+@dataclass(frozen=True)
+class Attention:
+    """The views of one layer's attention: matrices by role, the biases of query, key and value where there are any.
+
+    ``joint`` are the roles, of query and key, whose heads one norm takes together.
+    """
+
+    matrices: dict[str, WeightView]
+    biases: dict[str, WeightView]
+    joint: frozenset[str]
+    heads: int
+    key_heads: int
+
+    def columns(self, head: int) -> slice:
+        """The inputs of the output projection that are ``head``'s; also its rows in the query matrix."""
+        size = self.matrices[ATTENTION_OUTPUT].shape[1] // self.heads
+        return slice(head * size, (head + 1) * size)
+
+    def rows(self, role: str, head: int) -> slice:
+        """The rows of ``role``'s matrix that serve ``head``; several heads may share their keys and values."""
+        heads = self.heads if role == QUERY else self.key_heads
+        size = self.matrices[role].shape[0] // heads
+        own = head * heads // self.heads
+        return slice(own * size, (own + 1) * size)
+
+
+def attention_layers(weights: Weights) -> list[Attention]:
+    """The attention of every layer; StudyError where its query, key, value and output matrices cannot be told apart."""
+    config = weights.model.config
+    by_name = {view.name: view for view in weights.views}
+    layers = []
+    for layer in sorted({view.layer for view in weights.views if view.layer is not None}):
+        matrices = {view.role: view for view in weights.select("linear") if view.layer == layer}
+        if not {QUERY, KEY, VALUE, ATTENTION_OUTPUT} <= set(matrices):
+            raise StudyError(
+                f"{type(weights.model).__name__}: layer {layer} has no separate query, key, value and output matrices"
+                " that prune_heads knows; leave it out of the model's key schemes (models.<name>.schemes)"
+            )
+        names = {role: matrices[role].name.replace(".weight", ".bias") for role in (QUERY, KEY, VALUE)}
+        biases = {role: by_name[name] for role, name in names.items() if name in by_name}
+        heads = config.num_attention_heads
+        key_heads = getattr(config, "num_key_value_heads", None) or heads
+        layers.append(Attention(matrices, biases, _joint(matrices, by_name), heads, key_heads))
+    return layers
+
+
+def _joint(matrices: dict[str, WeightView], by_name: dict[str, WeightView]) -> frozenset[str]:
+    """The roles whose matrix a norm follows that is as wide as all heads; a norm of one head's width is each head's."""
+    norms = {role: by_name.get(matrices[role].name.replace("_proj.", "_norm.")) for role in (QUERY, KEY)}
+    return frozenset(
+        role for role, norm in norms.items() if norm is not None and norm.shape == matrices[role].shape[:1]
+    )
+
+
+def weight_norms(weights: Weights, layer: Attention) -> Tensor:
+    """Euclidean norm of each head's rows of query, key and value and columns of the output matrix; shape (heads,)."""
+    squares = []
+    for head in range(layer.heads):
+        parts = [weights[layer.matrices[role]][layer.rows(role, head)] for role in (QUERY, KEY, VALUE)]
+        parts.append(weights[layer.matrices[ATTENTION_OUTPUT]][:, layer.columns(head)])
+        squares.append(sum(part.float().square().sum() for part in parts))
+    return torch.stack(squares).sqrt()
+
+
+def output_norms(weights: Weights, layer: Attention) -> Tensor:
+    """Root mean square norm of what each head adds to the residual stream: sqrt(tr(W_h E[x x^T] W_h^T)); (heads,)."""
+    output = layer.matrices[ATTENTION_OUTPUT]
+    moment = weights.inputs(output)
+    squares = []
+    for head in range(layer.heads):
+        part = layer.columns(head)
+        matrix = weights[output][:, part].float()
+        squares.append(((matrix @ moment[part, part]) * matrix).sum())
+    return torch.stack(squares).sqrt()
+
+
+def _masks(layers: list[Attention], pruned: set[tuple[int, int]]) -> Iterator[tuple[WeightView, Tensor]]:
+    """True where a weight stays, for every view that loses some; shared keys and values go with their last head."""
+    for number, layer in enumerate(layers):
+        gone = {head for index, head in pruned if index == number}
+        if not gone:
+            continue
+        output = layer.matrices[ATTENTION_OUTPUT]
+        mask = torch.ones(output.shape, dtype=torch.bool, device=output.window.device)
+        for head in gone:
+            mask[:, layer.columns(head)] = False
+        yield output, mask
+        for role in (role for role in (QUERY, KEY, VALUE) if role not in layer.joint):
+            for view in filter(None, (layer.matrices[role], layer.biases.get(role))):
+                mask = torch.zeros(view.shape, dtype=torch.bool, device=view.window.device)
+                for head in set(range(layer.heads)) - gone:
+                    mask[layer.rows(role, head)] = True
+                if not mask.all():
+                    yield view, mask

@@ -1,0 +1,56 @@
+"""What the sampler finds for a case of known learning coefficient."""
+
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+import numpy as np
+import torch
+from tqdm import tqdm
+
+from smdl.experiments.known_answers.cases import Case
+from smdl.llc.diagnostics import diagnose
+from smdl.llc.estimate import Gates, judge
+from smdl.llc.sampler import Memory, SamplerSettings, Walker
+
+
+def measure(
+    family: str, cases: Iterable[Case], settings: SamplerSettings, chains: int, seed: int, gates: Gates
+) -> Iterator[dict[str, Any]]:
+    """A row of the table ``calibration`` for each case, all at the same settings."""
+    for case in tqdm(list(cases), desc=family, unit="case", mininterval=5):
+        excess = excess_losses(case, settings, chains, seed)
+        found = diagnose(excess)
+        estimate, se = settings.n_beta * excess.mean(), settings.n_beta * found.se
+        status, reason = judge(estimate, se, excess, found, gates)
+        yield {
+            "family": family,
+            "case": case.name,
+            "parameters": case.parameters,
+            "lambda_true": float(case.learning_coefficient),
+            "multiplicity": case.multiplicity,
+            "lambda_hat": estimate,
+            "se": se,
+            "r_hat": found.r_hat,
+            "ess": found.ess,
+            "status": status,
+            "reason": reason,
+        }
+
+
+def excess_losses(
+    case: Case, settings: SamplerSettings, chains: int, seed: int, memory: Memory | None = None, dtype: str = "float32"
+) -> np.ndarray:
+    """Losses of the draws after burn-in of a stack of chains, shape (chains, draws); the loss at w* is zero.
+
+    ``dtype`` is that of the weights.
+    """
+    loss = case.build(chains)
+    for parameter in loss.parameters:
+        parameter.data = parameter.data.to(getattr(torch, dtype))
+    walker = Walker(loss, settings, chains, memory)
+    draws = [
+        seen.losses.float().mean(dim=1).numpy()
+        for seen in walker.walk_stack(seed, range(chains), settings.n_beta)
+        if seen.step >= settings.burn_in and (seen.step - settings.burn_in) % settings.steps_between_draws == 0
+    ]
+    return np.stack(draws, axis=1).astype(np.float64)

@@ -1,0 +1,327 @@
+"""RMSprop-preconditioned stochastic gradient Langevin dynamics (pSGLD) around a fixed point w*.
+
+The chain targets the localised Gibbs posterior of Lau et al. (arXiv:2308.12108),
+
+    p(w) ~ exp{ -n_beta L_n(w) - gamma/2 |w - w*|^2 },
+
+and moves by (Li et al., arXiv:1512.07666, without the correction term, as in the reference study's library)
+
+    V <- alpha V + (1 - alpha) g*g,   V_0 = 0, no bias correction,   G = 1 / (sqrt(V) + eps_rms),
+    w <- w - lr/2 G (n_beta g + gamma (w - w*)) + sqrt(lr G) N(0, I),
+
+with g the gradient of the minibatch loss. Everything random is a function of (seed, chain, step): a chain can be taken
+up at any step, and chains of different checkpoints share their minibatches and their noise.
+"""
+
+import math
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Literal, Protocol
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from smdl.llc.kernel import Noise, compiled
+from smdl.llc.noise import GROUP, normals
+from smdl.runtime.errors import StudyError
+
+# A chunk of the update fits the second-level cache, so that its dozen operations pass over main memory once.
+CHUNK = {"cpu": 1 << 16, "cuda": 1 << 24}
+# Up to this many weights the whole gradient is held and all move at once: a call a parameter would cost more.
+HELD = 1 << 22
+MEDIAN_OF = 1 << 20
+
+
+class Loss(Protocol):
+    """A mean loss L_n over ``size`` sequences, as the sampler sees it.
+
+    The loss of a stack of chains has parameters with a leading axis of chains; it takes indices of shape (chains,
+    batch) and gives losses of that shape.
+    """
+
+    parameters: Sequence[Tensor]
+    """Leaf tensors of one dtype and device; the sampler changes them in place."""
+    size: int
+    """How many sequences there are to draw minibatches from."""
+
+    def __call__(self, sequences: np.ndarray) -> Tensor:
+        """Losses (nats) of the sequences with the given indices, shape (len(sequences),), differentiable."""
+        ...
+
+
+@dataclass(frozen=True)
+class SamplerSettings:
+    """Settings of one chain; ``n_beta`` 0 gives the control, localisation noise alone."""
+
+    lr: float
+    n_beta: float
+    gamma: float
+    alpha: float
+    eps_rms: float
+    batch_size: int
+    burn_in: int
+    draws: int
+    steps_between_draws: int
+    sequences_at_once: int | None = None
+    """Sequences a backward pass (None: all of the minibatch); with fewer than all the gradient is held in full."""
+
+    @property
+    def steps(self) -> int:
+        """All steps of a chain, burn-in included."""
+        return self.burn_in + self.draws * self.steps_between_draws
+
+    @property
+    def stability(self) -> float:
+        """lr G gamma / 2 at G = 1/eps_rms, its largest value; the localisation is stable below 2."""
+        return self.lr * self.gamma / (2 * self.eps_rms)
+
+
+@dataclass(frozen=True)
+class Memory:
+    """In what precision a walker keeps its vectors; docs/memory.md gives bytes a parameter and the cost in accuracy."""
+
+    anchor: Literal["float32", "bfloat16"] = "float32"
+    second_moment: Literal["float32", "bfloat16"] = "float32"
+
+
+@dataclass(frozen=True)
+class Step:
+    """What one step saw, before it moved: its minibatch, that minibatch's losses (nats), the distance from w*."""
+
+    step: int
+    sequences: np.ndarray
+    losses: Tensor
+    distance: float
+
+
+@dataclass(frozen=True)
+class StackedStep:
+    """As Step, for a stack of chains; shapes (chains, batch), (chains, batch) and (chains,)."""
+
+    step: int
+    sequences: np.ndarray
+    losses: Tensor
+    distances: np.ndarray
+
+
+@dataclass(frozen=True)
+class _Move:
+    """What the update of one step needs to know; ``settings`` are (lr, n_beta, gamma, alpha, eps_rms)."""
+
+    noise: Noise
+    settings: np.ndarray
+
+
+class Walker:
+    """The moving part of a chain, or of a stack of them: weights w, anchor w* and preconditioner V, each a flat vector.
+
+    The loss's parameters become views of the flat weights, so that no copy of the model is made. Each parameter moves
+    within the backward pass, as soon as its gradient is whole, and the gradient is dropped: no full gradient is held.
+    A small model moves as a whole after it.
+    On a CPU the update is compiled where a compiler is there; without ``compile`` the plain form does its work.
+    """
+
+    def __init__(
+        self,
+        loss: Loss,
+        settings: SamplerSettings,
+        chains: int = 1,
+        memory: Memory | None = None,
+        compile: bool = True,
+    ):
+        self.loss = loss
+        self.settings = settings
+        self.chains = chains
+        self.memory = memory or Memory()
+        self.weights = _flatten(loss.parameters)
+        # w* of weights in bfloat16 is exact in bfloat16.
+        rough = self.weights.dtype == torch.bfloat16 or self.memory.anchor == "bfloat16"
+        self.anchor = self.weights.to(torch.bfloat16 if rough else torch.float32, copy=True)
+        self.second_moment = torch.zeros_like(self.weights, dtype=getattr(torch, self.memory.second_moment))
+        self.reset()
+        self._mixed = {self.weights.dtype, self.anchor.dtype, self.second_moment.dtype} != {torch.float32}
+        self._compiled = compiled() if compile and self.weights.device.type == "cpu" else None
+        self._threads = ThreadPoolExecutor(torch.get_num_threads())
+        self._move: _Move | None = None
+        self._squared_distances = np.zeros(chains)
+        self._gradient = self._held_gradient()
+        if self._gradient is None:
+            self._hook()
+
+    def reset(self) -> None:
+        """Back to w*, with an empty preconditioner: the start of a chain."""
+        self.weights.copy_(self.anchor)
+        self.second_moment.zero_()
+
+    def stability(self) -> tuple[float, float]:
+        """lr G gamma / 2 with the preconditioner as it stands: its largest value, and its median over the weights.
+
+        From 1 on a step overshoots w*, from 2 on the localisation diverges. The median is that of a regular sample.
+        """
+        its = self.settings
+        sample = self.second_moment[:: 1 + len(self.second_moment) // MEDIAN_OF].float()
+        least = torch.stack([self.second_moment.min().float(), sample.median()])
+        largest, median = (its.lr * its.gamma / 2 / (least.sqrt() + its.eps_rms)).tolist()
+        return largest, median
+
+    def walk(self, seed: int, chain: int, n_beta: float, start: int = 0) -> Iterator[Step]:
+        """Take the steps of one chain from ``start`` on; each is yielded with what was seen at the weights it left.
+
+        When a step is yielded the move has been made, so the walker's vectors are the state after it.
+        Raises StudyError where the loss is no longer finite.
+        """
+        for step in range(start, self.settings.steps):
+            sequences = minibatch(seed, chain, step, self.loss.size, self.settings.batch_size)
+            losses = self._step(sequences, seed, [chain], step, n_beta)
+            yield Step(step, sequences, losses, math.sqrt(self._squared_distances[0]))
+
+    def walk_stack(self, seed: int, chains: Sequence[int], n_beta: float, start: int = 0) -> Iterator[StackedStep]:
+        """As ``walk``, for the stack's chains at once; each has the numbers that it has alone, up to rounding."""
+        for step in range(start, self.settings.steps):
+            batches = [minibatch(seed, chain, step, self.loss.size, self.settings.batch_size) for chain in chains]
+            sequences = np.stack(batches)
+            losses = self._step(sequences, seed, chains, step, n_beta)
+            yield StackedStep(step, sequences, losses, np.sqrt(self._squared_distances))
+
+    def _step(self, sequences: np.ndarray, seed: int, chains: Sequence[int], step: int, n_beta: float) -> Tensor:
+        """Losses at the weights as they are; then the move."""
+        its = self.settings
+        settings = np.array([its.lr, n_beta, its.gamma, its.alpha, its.eps_rms], dtype=np.float32)
+        move = _Move(Noise(seed, np.asarray(chains, dtype=np.int64), step, 0), settings)
+        self._squared_distances = np.zeros(self.chains)
+        batch = sequences.shape[-1]
+        size = its.sequences_at_once or batch
+        seen = []
+        for start in range(0, batch, size):
+            losses = self.loss(sequences[..., start : start + size])
+            total = losses.sum()
+            self._check(total.item() / losses.numel(), chains, step, n_beta)
+            self._move = move if start + size >= batch else None
+            (total / batch).backward()
+            seen.append(losses.detach())
+        self._move = None
+        if self._gradient is not None:
+            self._update(slice(None), 0, self._gradient, move)
+            self._gradient.zero_()
+        return torch.cat(seen, dim=-1)
+
+    def _check(self, loss: float, chains: Sequence[int], step: int, n_beta: float) -> None:
+        if not math.isfinite(loss):
+            raise StudyError(
+                f"chain {', '.join(map(str, chains))} left the finite losses at step {step} (loss {loss}): lower lr"
+                f" (now {self.settings.lr:g}), n_beta (now {n_beta:g}) or gamma (now {self.settings.gamma:g})"
+            )
+
+    def _held_gradient(self) -> Tensor | None:
+        """A flat gradient that the backward pass adds to, for one chain of a small model; None where there is none.
+
+        Every parameter is a whole number of the noise's groups long, so that noise lies as it does parameter by
+        parameter.
+        """
+        parameters = self.loss.parameters
+        aligned = all(parameter.numel() % GROUP == 0 for parameter in parameters)
+        if self.chains > 1 or not aligned or len(self.weights) > HELD or self.weights.dtype != torch.float32:
+            return None
+        gradient = torch.zeros_like(self.weights)
+        for parameter, part in zip(parameters, gradient.split([p.numel() for p in parameters]), strict=True):
+            parameter.grad = part.view_as(parameter)
+        return gradient
+
+    def _hook(self) -> None:
+        offset = place = 0
+        for parameter in self.loss.parameters:
+            rows = slice(offset, offset + parameter.numel())
+            parameter.register_post_accumulate_grad_hook(self._mover(rows, place))
+            offset = rows.stop
+            place += -(-parameter.numel() // self.chains // GROUP) * GROUP
+
+    def _mover(self, rows: slice, place: int):
+        """The hook of one parameter, which lies in ``rows`` of the flat vectors; its noise begins at ``place``."""
+
+        def move(parameter: Tensor) -> None:
+            if self._move is not None:
+                self._update(rows, place, parameter.grad, self._move)
+                parameter.grad = None
+
+        return move
+
+    @torch.no_grad()
+    def _update(self, rows: slice, place: int, gradient: Tensor, move: _Move) -> None:
+        shape = (self.chains, -1)
+        weights, anchor, second_moment = (t[rows].view(shape) for t in (self.weights, self.anchor, self.second_moment))
+        gradient = gradient.reshape(shape)
+
+        def run(start: int) -> np.ndarray:
+            part = slice(start, start + chunk)
+            noise = move.noise._replace(offset=place + start)
+            vectors = (weights[:, part], gradient[:, part], anchor[:, part], second_moment[:, part])
+            return self._update_chunk(*vectors, noise, move.settings)
+
+        chunk, each = self._chunks(gradient.shape[1])
+        for squared in each(run, range(0, gradient.shape[1], chunk)):
+            self._squared_distances += squared
+
+    def _chunks(self, length: int) -> tuple[int, Callable]:
+        """How long the chunks of a vector are, and what maps the update over them."""
+        chunk = CHUNK[self.weights.device.type] // self.chains // GROUP * GROUP
+        chunk = max(chunk, GROUP)
+        if self._compiled is None or length <= chunk:
+            return chunk, map
+        if not self._mixed:
+            chunk = max(chunk, -(-length // torch.get_num_threads() // GROUP) * GROUP)
+        return chunk, self._threads.map
+
+    def _update_chunk(
+        self, w: Tensor, g: Tensor, anchor: Tensor, v: Tensor, noise: Noise, settings: np.ndarray
+    ) -> np.ndarray:
+        update = self._compiled or plain
+        if not self._mixed:
+            return update(w, g, anchor, v, noise, settings)
+        w32, v32 = w.float(), v.float()
+        squared = update(w32, g.float(), anchor.float(), v32, noise, settings)
+        w.copy_(w32)
+        v.copy_(v32)
+        return squared
+
+
+def plain(
+    weights: Tensor, gradient: Tensor, anchor: Tensor, second_moment: Tensor, noise: Noise, settings: np.ndarray
+) -> np.ndarray:
+    """One pSGLD update in place of ``weights`` and ``second_moment``, all float32 and of shape (chains, n).
+
+    ``settings`` are (lr, n_beta, gamma, alpha, eps_rms). Returns the squared distances from the anchor before the move,
+    shape (chains,).
+    """
+    lr, n_beta, gamma, alpha, eps_rms = settings.tolist()
+    streams = [
+        normals(noise.seed, chain, noise.step, noise.offset, weights.shape[1], weights.device)
+        for chain in noise.chains.tolist()
+    ]
+    second_moment.mul_(alpha).addcmul_(gradient, gradient, value=1 - alpha)
+    preconditioner = second_moment.sqrt().add_(eps_rms).reciprocal_().mul_(lr)
+    away = weights - anchor
+    squared = away.square().sum(dim=1).double().cpu().numpy()
+    drift = away.mul_(gamma).add_(gradient, alpha=n_beta)
+    weights.addcmul_(preconditioner, drift, value=-0.5).addcmul_(preconditioner.sqrt_(), torch.stack(streams))
+    return squared
+
+
+def minibatch(seed: int, chain: int, step: int, size: int, batch_size: int) -> np.ndarray:
+    """Indices of a step's minibatch, drawn without replacement; shape (batch_size,)."""
+    if batch_size == size:
+        return np.arange(size)
+    return np.random.default_rng([seed, chain, step, 0]).choice(size, size=batch_size, replace=False)
+
+
+@torch.no_grad()
+def _flatten(parameters: Sequence[Tensor]) -> Tensor:
+    flat = torch.empty(sum(p.numel() for p in parameters), dtype=parameters[0].dtype, device=parameters[0].device)
+    offset = 0
+    for parameter in parameters:
+        view = flat[offset : offset + parameter.numel()].view_as(parameter)
+        view.copy_(parameter)
+        parameter.data = view
+        offset += parameter.numel()
+    return flat

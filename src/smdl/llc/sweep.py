@@ -1,0 +1,169 @@
+"""Sampler settings over a grid: the estimate, its noise and its status at each, and the setting to use."""
+
+import itertools
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from smdl.llc.estimate import OK, Gates, estimate
+from smdl.llc.sampler import Loss, Memory, SamplerSettings, Walker
+from smdl.runtime.errors import StudyError
+from smdl.tables.study import CONTROL, POSTERIOR
+
+SETTING = ["lr", "n_beta", "gamma"]
+# Neighbours in lr whose estimates differ by less than this, or by less than twice the error, share a plateau.
+FLAT = 0.1
+UNSTABLE, DIVERGED = "unstable", "diverged"
+ESTIMATES = ("llc", "llc_se", "r_hat", "control", "status", "reason")
+
+
+def grid(lr: Sequence[float], n_beta: Sequence[float], gamma: Sequence[float]) -> list[dict[str, float]]:
+    """All combinations; those of one lr and gamma stand together, since they share their control."""
+    return [{"lr": a, "gamma": c, "n_beta": b} for a, c, b in itertools.product(lr, gamma, n_beta)]
+
+
+class Sweep:
+    """Estimates of one checkpoint at many settings, all with the same minibatches and noise seeds.
+
+    ``baseline`` holds the loss (nats) of every sampling sequence at w*, shape (loss.size,).
+    """
+
+    def __init__(
+        self,
+        loss: Loss,
+        baseline: np.ndarray,
+        settings: SamplerSettings,
+        chains: int,
+        seed: int,
+        memory: Memory | None = None,
+    ):
+        self.walker = Walker(loss, settings, memory=memory)
+        self.baseline = baseline
+        self.settings = settings
+        self.chains = chains
+        self.seed = seed
+        self._control: dict[tuple[float, float], pd.DataFrame] = {}
+
+    def row(self, setting: dict[str, float], gates: Gates) -> dict[str, Any]:
+        """A row of the table ``sweep``; where there are no numbers, the status says why."""
+        self.walker.settings = replace(self.settings, **setting)
+        bound = self.walker.settings.stability
+        if bound >= 2:
+            return _none(setting, UNSTABLE, f"lr gamma / (2 eps_rms) is {bound:.3g}, and must be below 2")
+        key = setting["lr"], setting["gamma"]
+        try:
+            if key not in self._control:
+                self._control[key] = self._draws(CONTROL, 0.0)
+            draws = pd.concat([self._draws(POSTERIOR, setting["n_beta"]), self._control[key]])
+        except StudyError as error:
+            return _none(setting, DIVERGED, str(error))
+        found = estimate(draws, setting["n_beta"], gates)
+        return {**setting, **{name: found[name] for name in ESTIMATES}}
+
+    def _draws(self, kind: str, n_beta: float) -> pd.DataFrame:
+        rows = []
+        for chain in range(self.chains):
+            self.walker.reset()
+            for seen in self.walker.walk(self.seed, chain, n_beta):
+                after = seen.step - self.settings.burn_in
+                if after >= 0 and after % self.settings.steps_between_draws == 0:
+                    baseline = self.baseline[seen.sequences].mean()
+                    draw = after // self.settings.steps_between_draws
+                    rows.append((kind, chain, draw, seen.losses.double().mean().item(), baseline, seen.distance))
+        return pd.DataFrame(rows, columns=["kind", "chain", "draw", "loss", "baseline", "distance"])
+
+
+def _none(setting: dict[str, float], status: str, reason: str) -> dict[str, Any]:
+    return {**setting, **dict.fromkeys(ESTIMATES[:4], np.nan), "status": status, "reason": reason}
+
+
+def summarise(sweep: pd.DataFrame, loss: pd.Series, level: pd.Series) -> pd.DataFrame:
+    """The rows of the table ``sweep_settings``: a row a model and setting, over the model's checkpoints.
+
+    ``loss`` and ``level``, the critical level of the headline scheme, are indexed by (model, step).
+    """
+    rows = []
+    for (model, *values), own in sweep.groupby(["model", *SETTING], sort=True):
+        kept = own[own["status"] == OK]
+        index = pd.MultiIndex.from_frame(kept[["model", "step"]])
+        given = np.column_stack([kept["control"], loss.reindex(index)])
+        rows.append(
+            {
+                "model": model,
+                **dict(zip(SETTING, values, strict=True)),
+                "checkpoints": len(own),
+                "ok": len(kept),
+                "llc": own["llc"].mean(),
+                "relative_se": (own["llc_se"] / own["llc"].abs()).mean(),
+                "status": own["status"].mode().iloc[0],
+                "added_r2": added_r2(kept["llc"].to_numpy(), level.reindex(index).to_numpy(), given),
+            }
+        )
+    table = pd.DataFrame(rows)
+    table["plateau"] = _plateau(table, sweep)
+    table["recommended"] = _recommended(table)
+    return table
+
+
+def added_r2(x: np.ndarray, y: np.ndarray, given: np.ndarray) -> float:
+    """Squared partial correlation of ``x`` and ``y`` with the columns of ``given`` and a constant taken out of both.
+
+    NaN where fewer points than columns of ``given`` and three are finite.
+    """
+    whole = np.isfinite(x) & np.isfinite(y) & np.isfinite(given).all(axis=1)
+    if whole.sum() < given.shape[1] + 3:
+        return np.nan
+    basis = np.column_stack([np.ones(whole.sum()), given[whole]])
+    rest = [v[whole] - basis @ np.linalg.lstsq(basis, v[whole], rcond=None)[0] for v in (x, y)]
+    return float(np.corrcoef(*rest)[0, 1] ** 2)
+
+
+def _plateau(table: pd.DataFrame, sweep: pd.DataFrame) -> list[bool]:
+    """Whether all checkpoints are ok at a setting, and at the neighbours in lr, with much the same estimates."""
+    estimates = {key: own.set_index("step") for key, own in sweep.groupby(["model", *SETTING])}
+    steps = sorted(sweep["lr"].unique())
+
+    def flat(row: pd.Series) -> bool:
+        at = steps.index(row["lr"])
+        here = estimates[(row["model"], *row[SETTING])]
+        near = [estimates.get((row["model"], lr, row["n_beta"], row["gamma"])) for lr in steps[max(at - 1, 0) : at + 2]]
+        return all(it is not None and _agree(here, it) for it in near)
+
+    return [flat(row) for _, row in table.iterrows()]
+
+
+def _agree(here: pd.DataFrame, there: pd.DataFrame) -> bool:
+    difference = (here["llc"] - there["llc"]).abs()
+    allowed = np.maximum(FLAT * here["llc"].abs(), 2 * np.hypot(here["llc_se"], there["llc_se"]))
+    return bool((here["status"] == OK).all() and (there["status"] == OK).all() and (difference <= allowed).all())
+
+
+def _recommended(table: pd.DataFrame) -> list[bool]:
+    """The least noisy setting of each model's plateau."""
+    best = table[table["plateau"]].groupby("model")["relative_se"].idxmin()
+    return table.index.isin(best).tolist()
+
+
+def block(settings: pd.DataFrame) -> str:
+    """The recommended block for the config, with the reason, from the table ``sweep_settings``."""
+    lines = ["# From the target sweep: to be laid under models.<name>.llc in the config."]
+    for model, own in settings.groupby("model", sort=False):
+        lines += [f"{model}:", *_block_of(own)]
+    return "\n".join(lines) + "\n"
+
+
+def _block_of(own: pd.DataFrame) -> list[str]:
+    chosen = own[own["recommended"]]
+    if chosen.empty:
+        worst = own["status"].value_counts().to_dict()
+        return [f"  # no setting is ok, with its neighbours in lr, at all checkpoints (statuses: {worst})", "  llc: {}"]
+    row = chosen.iloc[0]
+    reason = (
+        f"  # of {len(own)} settings {int(own['plateau'].sum())} lie on the plateau (ok at all {row['checkpoints']}"
+        f" checkpoints, the neighbours in lr too,\n  # with estimates within {FLAT:.0%} or two errors);"
+        f" this one has the least relative error, {row['relative_se']:.1%}"
+    )
+    return [reason, f"  llc: {{lr: {row['lr']:g}, n_beta: {row['n_beta']:g}, gamma: {row['gamma']:g}}}"]

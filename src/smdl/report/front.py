@@ -1,0 +1,240 @@
+"""The report's front page: what was studied and found, how sure it is, what was left out and what failed.
+
+It is reStructuredText, as Snakemake's reports are; every number in it comes from the study's tables. What the user or a
+job named or wrote stands in it escaped (smdl.runtime.names): as markup it could bring a script into the page.
+"""
+
+from collections.abc import Iterable
+from typing import Any
+
+import pandas as pd
+
+from smdl.runtime.names import in_markup
+from smdl.runtime.progress import FAILED, STATES, last_lines
+
+Tables = dict[str, pd.DataFrame]
+
+ESTIMATE = "the local learning coefficient (LLC)"
+
+
+def front_page(config: dict[str, Any], tables: Tables, jobs: pd.DataFrame) -> str:
+    """The page for a study with ``config``, the ``tables`` that are there so far, and its jobs (smdl.runtime.progress)."""
+    parts = [
+        _heading(f"Study {config['study']}", "="),
+        _studied(config, tables),
+        _heading("Finding"),
+        *finding(config["compression"]["headline"], tables),
+        _heading("How sure it is"),
+        *_uncertainty(config, tables),
+        _heading("Left out"),
+        *_exclusions(tables),
+        _heading("Failures"),
+        *_failures(jobs),
+        _heading("How it was made"),
+        *_provenance(tables),
+        _heading("Where to look"),
+        WHERE,
+    ]
+    return "\n\n".join(parts) + "\n"
+
+
+WHERE = """\
+The menu at the left leads to everything. *Figures* holds the pictures, each with a caption behind its (i), and
+*explorer*, in which points tell their checkpoint and scheme and tolerance can be switched. *Tables* holds every table
+twice: as a page that sorts and filters, with the meaning of each column, and as CSV; *settings*, among them, is the
+whole configuration with the meaning of each key. *Workflow* shows the graph of
+rules; click one for its code and software. *Statistics* shows run times."""
+
+
+def _heading(text: str, under: str = "-") -> str:
+    return f"{text}\n{under * len(text)}"
+
+
+def _studied(config: dict[str, Any], tables: Tables) -> str:
+    models, headline, llc = config["models"], config["compression"]["headline"], config["llc"]
+    count = sum(len(its["steps"]) for its in models.values())
+    schemes = ", ".join(
+        f"{name} ({', '.join(map(in_markup, its['variants']))})"
+        for name, its in config["compression"]["schemes"].items()
+    )
+    return (
+        f"How far can a language model's weights be compressed before its loss rises, and does {ESTIMATE}, a measure of"
+        f" how degenerate the model's loss minimum is, foretell it? {count} training checkpoints of {len(models)}"
+        f" model(s) were studied: {_models(config, tables)}. Each was compressed step by step ({schemes}), and the"
+        f" *critical level* is where the mean next-token loss has risen by a tolerance, {headline['epsilon']:g} nats in"
+        f" the headline. Around each the LLC was sampled by {llc['chains']} chains of {llc['draws']} draws"
+        f" (n_beta {llc['n_beta']:g}, gamma {llc['gamma']:g})."
+    )
+
+
+def _models(config: dict[str, Any], tables: Tables) -> str:
+    sizes = tables["checkpoints"].groupby("model")["parameters"].max() if "checkpoints" in tables else {}
+    named = []
+    for name, its in config["models"].items():
+        size = f"{sizes[name]:,} weights, " if name in sizes else ""
+        first, last = min(its["steps"]), max(its["steps"])
+        steps = f"step {first}" if first == last else f"steps {first} to {last}"
+        less = ", ".join(scheme for scheme in config["compression"]["schemes"] if scheme not in its["schemes"])
+        named.append(f"{in_markup(name)} ({size}{steps}{', without ' + less if less else ''})")
+    return ", ".join(named)
+
+
+def headline_fits(regressions: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """The headline's rows of the table ``regressions`` over the config's window, and those over all checkpoints."""
+    ours = regressions[regressions["headline"]]
+    key = ["model", "scheme", "variant", "epsilon"]
+    return ours, ours[key].merge(regressions[regressions["window"] == "all"], on=key)
+
+
+def finding(headline: dict[str, Any], tables: Tables) -> Iterable[str]:
+    """The paragraphs on the headline's regressions, from the table ``regressions``."""
+    if "regressions" not in tables:
+        yield "There is no finding yet: the study's regressions are not made. See *Failures* below."
+        return
+    window, everything = headline_fits(tables["regressions"])
+    fitted = window.dropna(subset=["slope"])
+    name = f"{headline['scheme']} ({in_markup(headline['variant'])}) at {headline['epsilon']:g} nats"
+    if window.empty:
+        yield f"For {name} no line is fitted: no model has a window, or none has a critical level in it."
+        return
+    if fitted.empty:
+        yield f"For {name} no regression could be made: too few checkpoints are left."
+    else:
+        yield _verdict(name, fitted)
+    yield "Critical level against LLC, over each model's window and over all its checkpoints:"
+    yield _table(
+        ["model", "steps", "points", "left out", "slope", "R²", "Spearman"],
+        [_fit_row(row) for rows in (window, everything) for _, row in rows.iterrows()],
+    )
+    yield (
+        "What the LLC adds to its rivals, over the window: R² of the critical level on the *control* (the same chains"
+        " without the loss: localisation noise alone) and on the checkpoint's own loss on the sampling blocks; and the"
+        " share of what either leaves unexplained that the LLC explains:"
+    )
+    yield _table(
+        ["model", "R² LLC", "R² control", "R² loss", "added to control", "added to loss"],
+        [[in_markup(row["model"]), *(_number(row[column]) for column in RIVALS)] for _, row in window.iterrows()],
+    )
+
+
+RIVALS = ("r2", "control_r2", "loss_r2", "partial_r2_given_control", "partial_r2_given_loss")
+
+
+def _verdict(name: str, fitted: pd.DataFrame) -> str:
+    count = len(fitted)
+    rising = int((fitted["slope"] > 0).sum())
+    better = int((fitted["r2"] > fitted["loss_r2"]).sum())
+    beyond = int((fitted["r2"] > fitted["control_r2"]).sum())
+    return (
+        f"For {name}, the critical level **rises with the LLC in {rising} of {count} model(s)** and falls with it in"
+        f" {count - rising}. R² is {_range(fitted['r2'])}. The LLC explains more than the control, localisation noise"
+        f" without the posterior, in {beyond} of {count}, and more than the loss on the sampling blocks in {better} of"
+        f" {count}: where it does not, the LLC may foretell the critical level only as far as both change as training"
+        " goes on."
+    )
+
+
+def _fit_row(row: pd.Series) -> list[str]:
+    steps = f"{row['first']} to {row['last']}" + (" (all)" if row["window"] == "all" else "")
+    return [
+        in_markup(row["model"]),
+        steps,
+        str(row["n"]),
+        str(row["excluded"]),
+        _number(row["slope"]),
+        _number(row["r2"]),
+        _number(row["spearman"]),
+    ]
+
+
+def _uncertainty(config: dict[str, Any], tables: Tables) -> Iterable[str]:
+    if "llc" in tables:
+        llc = tables["llc"]
+        relative = (llc["llc_se"] / llc["llc"].abs()).median()
+        yield (
+            f"LLC: the median standard error is {100 * relative:.1f} % of the estimate, R-hat is {_range(llc['r_hat'])}"
+            f" (1 when chains agree; gate {config['llc']['gates']['max_r_hat']:g}), the control is"
+            f" {_range(llc['control'])} where the LLC is {_range(llc['llc'])}."
+        )
+    if "critical" in tables:
+        found = tables["critical"].dropna(subset=["level"])
+        median = _number(found["level_se"].median())
+        yield f"Critical levels: the median standard error is {median}, from paired blocks of text."
+    yield (
+        "Slopes and correlations: the checkpoints of one training run follow one another and are no independent sample,"
+        " so that no interval and no p value can be had from them, and none is given. Both quantities mostly go one way"
+        " as training goes on: an R² near 1 is less of a proof than among independent models."
+    )
+
+
+def _exclusions(tables: Tables) -> Iterable[str]:
+    if "exclusions" not in tables:
+        yield "Not known yet: the estimates are not complete."
+        return
+    rows = tables["exclusions"]
+    out, kept = rows[~rows["used"]], rows[rows["used"]]
+    if rows.empty:
+        yield "Nothing: every estimate is in order and enters its regression."
+        return
+    yield (
+        f"{len(out)} estimate(s) are kept out of every regression; {len(kept)} more are used though they are not"
+        " plainly in order, as the settings say. All are in the table *exclusions*."
+    )
+    for rows, title in ((out, "Kept out:"), (kept, "Used all the same:")):
+        if len(rows):
+            yield title
+            columns = ["model", "what", "scheme", "variant", "epsilon", "status"]
+            steps = rows.groupby(columns, dropna=False, sort=False)["step"].agg(lambda own: ", ".join(map(str, own)))
+            yield _table(
+                ["model", "steps", "estimate", "status"],
+                [[in_markup(key[0]), own, _estimate(*key[1:5]), in_markup(key[5])] for key, own in steps.items()],
+            )
+
+
+def _estimate(what: str, scheme: str, variant: str, epsilon: float) -> str:
+    return "LLC" if what == "llc" else f"{what}, {scheme} ({in_markup(variant)}), {epsilon:g} nats"
+
+
+def _failures(jobs: pd.DataFrame) -> Iterable[str]:
+    counts = jobs["state"].value_counts().reindex(STATES, fill_value=0)
+    yield "Jobs: " + ", ".join(f"{count} {state}" for state, count in counts.items()) + "."
+    failed = jobs[jobs["state"] == FAILED]
+    if failed.empty:
+        yield "No job failed."
+    for _, job in failed.iterrows():
+        lines = "\n".join(f"   {line}" for line in last_lines(job["log"], 5)) or "   (the log is empty)"
+        yield f"**{job['rule']} failed**; its log, {in_markup(job['log'])}, ends with ::\n\n{lines}"
+
+
+def _provenance(tables: Tables) -> Iterable[str]:
+    if "runs" not in tables:
+        yield "Not gathered yet."
+        return
+    runs = tables["runs"]
+    if runs.empty:
+        yield "No file tells how it was made: every checkpoint was screened out."
+        return
+    yield (
+        f"{len(runs)} files took {runs['wall_seconds'].sum() / 3600:.2f} hours of work in all, at most"
+        f" {runs['peak_memory_mb'].max():.0f} MB of memory, on {_listed(runs['device'])}. Commit of the workflow:"
+        f" {_listed(runs['commit'])}. Software: {_listed(runs['packages'])}. The table *runs* has it file by file, with"
+        " seeds and settings."
+    )
+
+
+def _listed(values: pd.Series) -> str:
+    return "; ".join(sorted(set(map(in_markup, values))))
+
+
+def _number(value: float) -> str:
+    return "none" if pd.isna(value) else f"{value:.3g}"
+
+
+def _range(values: pd.Series) -> str:
+    low, high = _number(values.min()), _number(values.max())
+    return low if low == high else f"{low} to {high}"
+
+
+def _table(head: list[str], rows: list[list[str]]) -> str:
+    lines = [f"   * - {cells[0]}\n" + "\n".join(f"     - {cell}" for cell in cells[1:]) for cells in [head, *rows]]
+    return ".. list-table::\n   :header-rows: 1\n\n" + "\n".join(lines)

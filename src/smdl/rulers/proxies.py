@@ -1,0 +1,76 @@
+"""Proxies of algorithmic complexity: how far byte compressors squeeze a checkpoint, its sparsity and its norms.
+
+Source: Mosaic-of-Motifs (arXiv:2602.14896), which takes gzip, bz2 and lzma at level 9, raw over compressed size. The
+block decomposition method of its sign bits is left out: its only library, pybdm, is of 2019, and its import fails where
+setuptools is 81 or newer or not there (it needs pkg_resources).
+"""
+
+import bz2
+import gzip
+import lzma
+from collections.abc import Callable
+
+import numpy as np
+import zstandard
+
+from smdl.rulers.quantized import quantize
+
+LZMA_LEVEL = 9
+COMPRESSORS: dict[str, Callable[[bytes], bytes]] = {
+    "gzip": lambda data: gzip.compress(data, 9, mtime=0),
+    "bz2": lambda data: bz2.compress(data, 9),
+    "lzma": lambda data: lzma.compress(data, preset=LZMA_LEVEL),
+    "zstd": lambda data: zstandard.ZstdCompressor(level=19).compress(data),
+}
+
+
+def proxies(weights: dict[str, np.ndarray], levels: int) -> dict[str, float]:
+    """Every proxy of a checkpoint by name: ``gzip_float32`` and so on, raw bytes over compressed bytes, and the norms.
+
+    ``weights`` are float arrays by name, taken in the order of the names; ``levels`` (at most 65536) is the precision
+    of the quantized codes, each tensor on a grid of its own up to its largest weight.
+    """
+    views = byte_views(weights, levels)
+    ratios = {
+        f"{compressor}_{view}": len(data) / len(compress(data))
+        for view, data in views.items()
+        for compressor, compress in COMPRESSORS.items()
+    }
+    return {**ratios, **norms(weights)}
+
+
+def byte_views(weights: dict[str, np.ndarray], levels: int) -> dict[str, bytes]:
+    """The checkpoint as bytes: float32, bf16, quantized codes (one or two bytes each) and packed sign bits."""
+    tensors = [np.ascontiguousarray(weights[name], dtype=np.float32).ravel() for name in sorted(weights)]
+    flat = np.concatenate(tensors)
+    code = np.uint8 if levels <= 256 else np.dtype("<u2")
+    return {
+        "float32": flat.astype("<f4").tobytes(),
+        "bf16": bf16_bits(flat).astype("<u2").tobytes(),
+        "codes": b"".join(quantize(tensor, levels).codes.astype(code).tobytes() for tensor in tensors),
+        "signs": np.packbits(np.signbit(flat)).tobytes(),
+    }
+
+
+def bf16_bits(values: np.ndarray) -> np.ndarray:
+    """float32 values rounded to the nearest bfloat16, ties to even, as their 16 bits."""
+    bits = np.ascontiguousarray(values, dtype=np.float32).view(np.uint32).astype(np.uint64)
+    return ((bits + 0x7FFF + ((bits >> 16) & 1)) >> 16).astype(np.uint16)
+
+
+def norms(weights: dict[str, np.ndarray]) -> dict[str, float]:
+    """Share of exact zeros, L1 norm, largest weight, mean stable rank; the table ``checkpoints`` has the L2 norm."""
+    flat = np.concatenate([np.asarray(w, dtype=np.float64).ravel() for w in weights.values()])
+    ranks = [stable_rank(w) for w in weights.values() if w.ndim == 2 and np.any(w)]
+    return {
+        "sparsity": float(np.mean(flat == 0)),
+        "l1_norm": float(np.abs(flat).sum()),
+        "max_norm": float(np.abs(flat).max()),
+        "stable_rank": float(np.mean(ranks)) if ranks else float("nan"),
+    }
+
+
+def stable_rank(matrix: np.ndarray) -> float:
+    """Squared Frobenius over squared spectral norm."""
+    matrix = np.asarray(matrix, dtype=np.float64)
+    return float((matrix**2).sum() / np.linalg.norm(matrix, 2) ** 2)

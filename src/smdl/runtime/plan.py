@@ -1,0 +1,112 @@
+"""The plan of a study: what Snakemake's dry run lists, added up model by model."""
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from smdl.runtime.cluster.resources import MARGIN, START_MINUTES, checkpoint_gb, device_gb, parameters
+from smdl.tables import read_table
+
+RULE = re.compile(r"^(?:local)?rule (\w+):$")
+NO_MODEL = "(all)"
+GB = 1e9
+PYTHIA_VOCABULARY = 50304
+# Vectors as long as the weights: w, w*, second moment and gradient of a chain, and chunks (docs/pythia.md, Memory).
+CHAIN_COPIES, FORWARD_COPIES = 4.1, 1.5
+
+
+@dataclass(frozen=True)
+class PlannedJob:
+    """One job of a dry run: its rule, its model, and the GPUs and minutes that it asks for."""
+
+    rule: str
+    model: str
+    gpu: int
+    minutes: int
+
+    @property
+    def gpu_hours(self) -> float:
+        """GPU hours that are expected, which the time limit exceeds by a start and a margin."""
+        return self.gpu * max(self.minutes - START_MINUTES, 0) / MARGIN / 60
+
+
+def jobs_of(dry_run: str) -> list[PlannedJob]:
+    """The jobs that the text of a dry run lists."""
+    jobs: list[PlannedJob] = []
+    rule, wildcards, resources = None, {}, {}
+    for line in [*dry_run.splitlines(), ""]:
+        if match := RULE.match(line):
+            rule, wildcards, resources = match[1], {}, {}
+        elif line.startswith("    wildcards: "):
+            wildcards = _pairs(line)
+        elif line.startswith("    resources: "):
+            resources = _pairs(line)
+        elif rule and not line.startswith("    "):
+            minutes = int(resources.get("runtime", 0)) if resources.get("runtime", "0").isdigit() else 0
+            jobs.append(PlannedJob(rule, wildcards.get("model", NO_MODEL), int(resources.get("gpu", 0)), minutes))
+            rule = None
+    return jobs
+
+
+def _pairs(line: str) -> dict[str, str]:
+    return dict(pair.split("=", 1) for pair in line.split(": ", 1)[1].split(", ") if "=" in pair)
+
+
+def plan(config: dict[str, Any], jobs: list[PlannedJob], results: Path) -> pd.DataFrame:
+    """A row a model and one for the whole: jobs, GPU hours, memory a GPU needs, GB to download, peak on disk (GB)."""
+    rows = []
+    for name in [*config["models"], NO_MODEL]:
+        own = [job for job in jobs if job.model == name]
+        downloads = sum(job.rule == "download" for job in own)
+        stored = _stored_gb(name, config, results) if downloads else 0.0
+        rows.append(
+            {
+                "model": name,
+                "jobs": len(own),
+                "GPU jobs": sum(job.gpu > 0 for job in own),
+                "GPU hours": sum(job.gpu_hours for job in own),
+                "GPU memory (GB)": _device_gb(name, config) if any(job.gpu for job in own) else 0.0,
+                "download (GB)": stored * downloads,
+                "disk peak (GB)": stored * min(config["disk"]["window"], downloads),
+            }
+        )
+    return _with_total(pd.DataFrame(rows)).round(2)
+
+
+def _with_total(table: pd.DataFrame) -> pd.DataFrame:
+    total = table.drop(columns="model").sum().to_dict()
+    total |= {"model": "total", "GPU memory (GB)": table["GPU memory (GB)"].max()}
+    return pd.concat([table, pd.DataFrame([total])], ignore_index=True).astype({"jobs": int, "GPU jobs": int})
+
+
+def summary(table: pd.DataFrame) -> str:
+    """The last row of a plan as a sentence."""
+    last = table.iloc[-1]
+    return (
+        f"{last['jobs']} jobs, {last['GPU jobs']} of them on GPUs, {last['GPU hours']:.0f} GPU hours,"
+        f" {last['download (GB)']:.0f} GB to download, at most {last['disk peak (GB)']:.0f} GB of weights on disk"
+    )
+
+
+def _device_gb(name: str, config: dict[str, Any]) -> float:
+    """Memory (GB) of the largest job of a model: a chain, or a forward pass of the schemes."""
+    model, context = config["models"][name], config["corpus"]["context"]
+    llc = {**config["llc"], **model.get("llc", {})}
+    at_once = min(llc["batch_size"], llc.get("sequences_at_once", llc["batch_size"]))
+    vocabulary = 256 if config["corpus"]["tokenizer"] == "bytes" else PYTHIA_VOCABULARY
+    weights, batch = parameters(model, vocabulary), config["compression"]["batch_size"]
+    chain = device_gb(weights, model["dtype"], CHAIN_COPIES, at_once * context, vocabulary, gradient=True)
+    return max(chain, device_gb(weights, "float32", FORWARD_COPIES, batch * context, vocabulary, gradient=False))
+
+
+def _stored_gb(name: str, config: dict[str, Any], results: Path) -> float:
+    """Size of one checkpoint (GB): as the hub lists it, once it was asked, else from the number of weights."""
+    listing = results / "audit" / "listing.parquet"
+    if listing.is_file():
+        files = read_table(listing).query("model == @name and wanted and needed")
+        if len(files):
+            return files.groupby("step")["size"].sum().mean() / GB
+    return checkpoint_gb(parameters(config["models"][name]))

@@ -1,0 +1,103 @@
+"""From a config file to the settings of a study, as types (smdl.settings) or as plain dictionaries.
+
+Every problem is found at once and told in one line: the key, the value, and what would be right.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+from pydantic import ValidationError
+
+from smdl.runtime.errors import StudyError
+from smdl.settings.base import Section
+from smdl.settings.study import Study, conflicts
+from smdl.settings.wording import no_value, not_plain, not_text, shown
+
+MOST_ENTRIES = 100_000
+DEEPEST = 20
+
+
+def validated(raw: Any) -> dict[str, Any]:
+    """The configuration as a plain dictionary, with numbers converted and defaults filled in.
+
+    Keys stand in the order of ``raw``, and those that it leaves out after them. Raises StudyError, a line a problem,
+    where anything is wrong with it.
+    """
+    plain, study = _understood(raw)
+    return _dumped(study, plain)
+
+
+def settings(raw: Any) -> Study:
+    """The configuration as types. Raises StudyError, a line a problem, where anything is wrong with it."""
+    return _understood(raw)[1]
+
+
+def _understood(raw: Any) -> tuple[dict[str, Any], Study]:
+    lines: list[str] = []
+    plain = _Copy(lines).of(raw, [])
+    if not isinstance(plain, dict):
+        raise _not_right([f"config: {shown(plain)} is not of type object; give keys and values"])
+    try:
+        study = Study.model_validate(plain)
+    except ValidationError as error:
+        # What explains a mistake is not imported for a config without one: Snakemake starts twice a job.
+        from smdl.settings.problems import problems
+
+        raise _not_right(lines + problems(error, plain)) from None
+    lines += [] if lines else conflicts(study)
+    if lines:
+        raise _not_right(lines)
+    return plain, study
+
+
+def _not_right(lines: list[str]) -> StudyError:
+    return StudyError("\n".join(["the configuration is not right:", *(f"  {line}" for line in lines)]))
+
+
+class _Copy:
+    """Copies a config into plain dictionaries, lists, text and numbers; of all else ``lines`` are told.
+
+    YAML's anchors may make a small file stand for an endless one, so entries are counted.
+    """
+
+    def __init__(self, lines: list[str]) -> None:
+        self.lines = lines
+        self.entries = 0
+
+    def of(self, value: Any, path: list[str | int]) -> Any:
+        self.entries += 1
+        if self.entries > MOST_ENTRIES:
+            raise _not_right([f"config: more than {MOST_ENTRIES} entries, anchors written out"])
+        if len(path) > DEEPEST:
+            raise _not_right([f"{path[0]}: nested more than {DEEPEST} deep; does an anchor hold itself?"])
+        if isinstance(value, Mapping):
+            return {self._name(key, path): self.of(item, [*path, key]) for key, item in value.items()}
+        if isinstance(value, list):
+            return [self.of(item, [*path, place]) for place, item in enumerate(value)]
+        if isinstance(value, str | int | float):
+            return value
+        if value is None:
+            self.lines.append(no_value(path))
+            return None
+        self.lines.append(not_plain(path, value))
+        return str(value)
+
+    def _name(self, key: Any, path: list[str | int]) -> str:
+        if isinstance(key, str):
+            return key
+        self.lines.append(not_text(path, key))
+        return str(key)
+
+
+def _dumped(value: Any, raw: Any) -> Any:
+    """Settings as plain values, with the keys of a section in the order of ``raw`` and the others after them."""
+    if isinstance(value, Section):
+        given = raw if isinstance(raw, dict) else {}
+        names = [*given, *(name for name in type(value).model_fields if name not in given)]
+        found = {name: getattr(value, name) for name in names}
+        return {name: _dumped(item, given.get(name)) for name, item in found.items() if item is not None}
+    if isinstance(value, dict):
+        return {key: _dumped(item, raw[key]) for key, item in value.items()}
+    if isinstance(value, tuple):
+        return [_dumped(item, None) for item in value]
+    return value

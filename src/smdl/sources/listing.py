@@ -1,0 +1,105 @@
+"""What a hub lists for a study, before anything is downloaded: the commit and the weight files of every checkpoint.
+
+The final weights are listed too, for comparison: early branches that serve them are the suites' commonest defect.
+"""
+
+import re
+import tempfile
+from fnmatch import fnmatchcase
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from smdl.models.architectures import objections, parsed
+from smdl.runtime.errors import StudyError
+from smdl.sources import hub
+
+FINAL = "main"
+
+
+def listing(models: dict[str, dict[str, Any]]) -> pd.DataFrame:
+    """The rows of the table ``listing``; ``models`` gives repo, revision (a pattern), steps and schemes of each.
+
+    Of the schemes only those count that cannot handle every model. Each config.json is fetched, once, and looked at.
+
+    The final weights stand under the last step that has a branch, or under the one after it where the study has that
+    step and it differs. Raises StudyError with a line for every checkpoint that cannot be had.
+    """
+    rows, problems = [], []
+    for name, model in models.items():
+        repo, branches = model["repo"], hub.branches(model["repo"])
+        listed: dict[int, list[dict[str, Any]]] = {}
+        seen: set[str] = set()
+        for step in model["steps"]:
+            try:
+                at = hub.revision(repo, branch_of(repo, model["revision"], step, branches))
+                listed[step] = _files(at)
+                problems += _objections(at, model["schemes"], seen)
+            except StudyError as problem:
+                problems.append(str(problem))
+        last = max([*_steps_of(model["revision"], branches), *model["steps"]])
+        final = _files(hub.revision(repo, FINAL))
+        if _digests(final) != _digests(listed.get(last, [])):
+            listed[last + 1 if last in model["steps"] else last] = final
+        rows += [
+            {"model": name, "step": step, "wanted": step in model["steps"], **file}
+            for step, files in listed.items()
+            for file in files
+        ]
+    if problems:
+        raise StudyError("\n  ".join(problems))
+    return pd.DataFrame(rows)
+
+
+def branch_of(repo: str, pattern: str, step: int, branches: list[str]) -> str:
+    """The branch of a step; a ``*`` in the pattern stands for what else its name holds, and must leave one branch."""
+    wanted = pattern.format(step=step)
+    if "*" not in wanted:
+        return wanted
+    matches = [branch for branch in branches if fnmatchcase(branch, wanted)]
+    if len(matches) != 1:
+        found = f"{len(matches)} branches match ({', '.join(matches[:3])}, ...)" if matches else "no branch matches"
+        raise StudyError(f"{repo} at {wanted}: {found}; one must")
+    return matches[0]
+
+
+def _steps_of(pattern: str, branches: list[str]) -> list[int]:
+    if "{step}" not in pattern:
+        return []
+    # No training is longer than 15 digits tell, and a hub may list any name.
+    expression = re.escape(pattern).replace(r"\{step\}", "([0-9]{1,15})").replace(r"\*", ".*")
+    return [int(match[1]) for branch in branches if (match := re.fullmatch(expression, branch))]
+
+
+def _digests(files: list[dict[str, Any]]) -> set[str]:
+    return {file["sha256"] for file in files if file["weights"]}
+
+
+def _objections(at: hub.Revision, schemes: list[str], seen: set[str]) -> list[str]:
+    """What a revision's config.json says against measuring it, unless its digest is among those ``seen``."""
+    file = next(file for file in at.files if file.path in hub.CONFIG)
+    if file.digest in seen:
+        return []
+    seen.add(file.digest)
+    with tempfile.TemporaryDirectory() as folder:
+        hub.download(at, [file], folder, Path(folder, "partial"))
+        config = parsed(Path(folder, file.path).read_bytes(), f"{at}, {file.path}")
+    return [f"{at}: {line}" for line in objections(config, schemes)]
+
+
+def _files(at: hub.Revision) -> list[dict[str, Any]]:
+    needed = {file.path for file in hub.weight_files(at)}
+    return [
+        {
+            "repo": at.repo,
+            "revision": at.name,
+            "commit": at.commit,
+            "path": file.path,
+            "size": file.size,
+            "sha256": file.digest,
+            "weights": any(pattern.fullmatch(file.path) for pattern in hub.WEIGHTS.values()),
+            "needed": file.path in needed,
+        }
+        for file in at.files
+    ]
