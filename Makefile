@@ -15,10 +15,11 @@ endif
 
 .PHONY: mini report status calibration hinton theory plan mini-slurm slurm-doctor test check clean
 
-$(VENV)/installed: requirements.lock
+$(VENV)/installed: requirements.lock pyproject.toml
 	$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or newer is needed; this is " + sys.version) if sys.version_info < (3, 11) else None'
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.lock
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --editable .
 	touch $@
 
 # The whole study on real text, with small models trained on the spot.
@@ -61,7 +62,7 @@ mini-slurm: mini
 
 # Can this cluster run the study? One page; sends one job of a minute.
 slurm-doctor: $(VENV)/installed
-	@PYTHONPATH=scripts $(BIN)/python -m smdl.runtime.cluster.doctor
+	@$(BIN)/python -m smdl.runtime.cluster.doctor
 
 # What the published study would run and cost: a dry run with a table, offline.
 plan: $(VENV)/installed

@@ -47,7 +47,6 @@ def main() -> None:
         print_ratios(name, result["ratios"][name])
         result["profile"][name] = run(sys.executable, "profile", name, folder, 0)
         print(name, "milliseconds of our step:", result["profile"][name], flush=True)
-    sys.path.insert(0, str(ROOT / "scripts"))
     from smdl.runtime.files import replacing
 
     with replacing(asked.output) as temporary:
@@ -71,7 +70,6 @@ def prepare(name: str, folder: Path) -> Path:
     """A folder with the model and its token blocks; made where it is not there."""
     if (folder / "blocks.npy").exists():
         return folder
-    sys.path.insert(0, str(ROOT / "scripts"))
     from smdl.corpus.blocks import cut, read_tokens
     from smdl.sources.training import Architecture, TrainingSettings, new_model, train
 
@@ -180,7 +178,6 @@ def load(folder: str):
 
 
 def our_loss(model, blocks: np.ndarray):
-    sys.path.insert(0, str(ROOT / "scripts"))
     from smdl.models.loading import BlockLoss
 
     return BlockLoss(model, blocks)
@@ -342,7 +339,6 @@ def path_peer(model, blocks, about, seed, folder) -> dict[str, float]:
     from devinterp.optim import SGMCMC
     from devinterp.slt.lm_loss import compute_per_token_loss
 
-    sys.path.insert(0, str(ROOT / "scripts"))
     from smdl.llc.noise import GROUP, normals
     from smdl.llc.sampler import minibatch
 

@@ -16,8 +16,6 @@ import threading
 import time
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "scripts"))
-
 SHAPES = {
     "14m": (6, 128, 4),
     "70m": (6, 512, 8),

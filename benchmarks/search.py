@@ -1,6 +1,6 @@
 """The search for critical levels against full curves, on checkpoints of the mini study.
 
-    PYTHONPATH=scripts python benchmarks/search.py [--results results/mini] [--steps 300 1200]
+    python benchmarks/search.py [--results results/mini] [--steps 300 1200]
 
 takes the schemes of config.mini.yaml, evaluates each in both modes on those steps of every model, and writes
 results/benchmarks/search.json: how many evaluations the search needed of the curve's, and how far its critical levels

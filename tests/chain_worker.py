@@ -6,8 +6,6 @@ from pathlib import Path
 import numpy as np
 import torch
 
-sys.path.insert(0, str(Path(__file__).parent.parent / "scripts"))
-
 from smdl.llc.chains import block, sample
 from smdl.llc.sampler import SamplerSettings
 from smdl.llc.state import StateStore

@@ -4,7 +4,7 @@ For every stage, a digest of the syntax trees (without comments and docstrings) 
 from smdl is kept in tests/stages.json. When the code moved: raise the stage's version in src/smdl/runtime/stages.py if its numbers
 may change, so that users' results are made anew, and write the digests with
 
-    PYTHONPATH=scripts python tests/test_stages.py
+    python tests/test_stages.py
 """
 
 import ast
@@ -83,7 +83,7 @@ def test_the_code_of_a_stage_changes_only_with_its_version_or_its_lock(stage):
     locked = json.loads(LOCK.read_text())[stage]
     assert {"version": STAGES[stage], "digest": digest(stage)} == locked, (
         f"the code of stage {stage} changed: raise its version in src/smdl/runtime/stages.py if its numbers may change,"
-        " then run: PYTHONPATH=scripts python tests/test_stages.py"
+        " then run: python tests/test_stages.py"
     )
 
 

@@ -73,7 +73,7 @@ class Study:
         """Start Snakemake through profiles/slurm; ``chains`` are resources of the chain jobs."""
         profile = self._profile(chains)
         command = [sys.executable, HERE / "launch.py", *self._arguments(targets), "--profile", profile]
-        environment = self.cluster.environment | {"PYTHONPATH": str(ROOT / "scripts")}
+        environment = self.cluster.environment
         with (self.folder / "snakemake.log").open("a") as log:
             return subprocess.Popen(
                 command, cwd=self.folder, env=environment, stdout=log, stderr=log, preexec_fn=_heed_interrupts

@@ -22,7 +22,7 @@ from smdl.runtime.errors import StudyError
 from smdl.runtime.names import printable
 from smdl.tables import read_provenance
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 DONE, RUNNING, FAILED, LEFT = "done", "running", "failed", "left"
 STATES = [DONE, RUNNING, FAILED, LEFT]
 

@@ -25,7 +25,7 @@ from smdl.runtime.errors import StudyError
 
 OK, NOTE, BAD = "ok", "note", "BAD"
 PACKAGES = ("snakemake", "snakemake-executor-plugin-slurm", "snakemake-executor-plugin-slurm-jobstep")
-LOCK = Path(__file__).parents[3] / "requirements.lock"
+LOCK = Path(__file__).parents[4] / "requirements.lock"
 QUEUE_SECONDS = 600
 REPORTED = {"host", "letter", "network", "scratch", "scratch_gb", "memory_gb", "gpu"}
 ROW = re.compile(r"(?P<state>[^|]+)\|(?P<limit>[^|]+)\|(?P<nodes>\d+)\|(?P<gres>[^|]*)\|(?P<memory>\d+\+?)")
