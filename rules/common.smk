@@ -8,13 +8,7 @@ import shlex
 import sys
 from pathlib import Path
 
-# Scripts find the library beside them; the Snakefile's process is told where it is.
-sys.path.append(str(Path(str(workflow.current_basedir)).parent / "scripts"))
-
-from smdl.runtime import claim
-from smdl.runtime import leash
-from smdl.runtime import stop
-from smdl.runtime import warm
+from smdl.runtime import claim, leash, stop, warm
 from smdl.models.architectures import CHOOSY
 from smdl.runtime.cluster import guard
 from smdl.runtime.cluster import resources as needs

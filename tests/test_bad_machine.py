@@ -417,7 +417,6 @@ def test_without_room_for_a_socket_jobs_start_by_themselves(tmp_path):
     """Where the short folder cannot be written either."""
     code = f"""
 import runpy, sys
-sys.path.insert(0, {str(ROOT / "scripts")!r})
 from smdl.runtime import warm
 warm.SHORT = "/proc/nowhere"
 sys.exit(warm.main(["sh", "-c", "test -z \\"$SMDL_WARM_SOCKET\\" && echo plain"]))

@@ -22,7 +22,6 @@ from smdl.sources import hub as client
 from smdl.sources.listing import listing
 from smdl.sources.pickles import to_safetensors
 
-SCRIPTS = Path(__file__).parents[1] / "scripts"
 REPO = "lab/small"
 CHUNK = 16384  # huggingface_hub writes 10 MB at a time, which is more than these checkpoints have
 
@@ -108,8 +107,6 @@ def test_a_killed_download_goes_on_in_the_next_process(hub, tmp_path, weights):
     size = len(weights["one"]["model.safetensors"])
     hub.fail(r"model\.safetensors$", "stall")
     code = f"""
-        import sys
-        sys.path.insert(0, {str(SCRIPTS)!r})
         from huggingface_hub import constants
         from smdl.sources import hub
         constants.DOWNLOAD_CHUNK_SIZE = {CHUNK}
@@ -282,7 +279,6 @@ def test_no_space_is_told_before_the_download_and_during_it(hub, tmp_path):
     """In a file system of 100 kB of our own, where the user may make one."""
     code = f"""
         import os, subprocess, sys
-        sys.path.insert(0, {str(SCRIPTS)!r})
         from smdl.runtime import errors
         from smdl.sources import hub
         place = {str(tmp_path / "full")!r}

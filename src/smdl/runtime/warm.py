@@ -23,7 +23,6 @@ import tempfile
 import threading
 from contextlib import suppress
 from importlib import import_module
-from pathlib import Path
 
 SOCKET, PARENT = "SMDL_WARM_SOCKET", "SMDL_WARM_PARENT"
 HEAVY = (
@@ -104,7 +103,6 @@ def _fork_server(path: str) -> tuple[int, str]:
 
 def _run_command(command: list[str], parent: int, path: str) -> int:
     # Only now, so that the server knows nothing of smdl, and its children run the code that is on disk.
-    sys.path.append(str(Path(__file__).parents[1]))
     from smdl.runtime.leash import end_with
     from smdl.runtime.stop import heed, told
 
