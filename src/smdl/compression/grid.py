@@ -1,7 +1,8 @@
 """The uniform symmetric grid that quantizers share."""
 
-import torch
-from torch import Tensor
+from __future__ import annotations
+
+from smdl.runtime.lazy import Tensor, torch
 
 
 def to_grid(tensor: Tensor, n_q: int, m: Tensor | float) -> Tensor:

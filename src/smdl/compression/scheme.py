@@ -4,15 +4,16 @@ A scheme is a pure function of the original weights: at a level and a seed it yi
 each with its size, so that a sweep never holds two models.
 """
 
+from __future__ import annotations
+
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Protocol
 
-from torch import Tensor
-
 from smdl.compression.size import Size
 from smdl.compression.weights import Weights, WeightView
+from smdl.runtime.lazy import Tensor
 
 
 @dataclass(frozen=True)

@@ -4,19 +4,21 @@ A view is a matrix (output x input) or a vector, whatever the model's own layout
 seen as three matrices whose rows go head by head, GPT-2's transposed Conv1D as output x input, tied embeddings once.
 """
 
+from __future__ import annotations
+
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
-import torch
-from torch import Tensor, nn
 
-from smdl.compression.calibration import input_moments
-from smdl.compression.stored import Stored
 from smdl.runtime.errors import StudyError
+from smdl.runtime.lazy import Tensor, nn, torch
+
+if TYPE_CHECKING:
+    from smdl.compression.stored import Stored
 
 # Up to this size a copy costs less than reading anew.
 KEPT_BYTES = 256 * 2**20
@@ -78,10 +80,10 @@ class WeightView:
         """How many weights it has."""
         return self.window.numel()
 
-    @torch.no_grad()
     def put(self, tensor: Tensor) -> None:
         """Write ``tensor``, of the view's shape, into the model."""
-        self.window.copy_(tensor.reshape(self.window.shape))
+        with torch.no_grad():
+            self.window.copy_(tensor.reshape(self.window.shape))
 
     def current(self) -> Tensor:
         """A copy of what the model has now, in the view's shape."""
@@ -139,6 +141,8 @@ class Weights:
 
         Shape (inputs, inputs). None for an embedding: its inputs are one-hot, so E[x x^T] is diagonal.
         """
+        from smdl.compression.calibration import input_moments
+
         moments = self.once("inputs", lambda: input_moments(self.model, self.calibration, self._batch_size))
         moment = moments.get(view.module)
         return None if moment is None else moment.to(view.window.device)
@@ -157,6 +161,8 @@ class Weights:
 
 def _stored(model: nn.Module) -> Stored | None:
     """The checkpoint that a model was loaded from; None where there is none, or where a copy costs less."""
+    from smdl.compression.stored import Stored
+
     size = sum(parameter.numel() * parameter.element_size() for parameter in model.parameters())
     folder = getattr(model, "name_or_path", "")
     return Stored(model, Path(folder)) if size > KEPT_BYTES and folder and Path(folder).is_dir() else None

@@ -6,16 +6,16 @@ over the calibration blocks, the truncated SVD of W L times L^-1 has the smalles
 (Wang et al., SVD-LLM, arXiv:2403.07378).
 """
 
+from __future__ import annotations
+
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
 
-import torch
-from torch import Tensor
-
 from smdl.compression.scheme import Axis, Compressed
 from smdl.compression.size import Size
 from smdl.compression.weights import Weights, WeightView
+from smdl.runtime.lazy import Tensor, torch
 
 
 @dataclass(frozen=True)

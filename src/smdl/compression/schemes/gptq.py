@@ -5,18 +5,18 @@ blocks. The inputs x are those of the uncompressed model, and the grids those of
 the largest magnitude. Embeddings and vectors, whose Hessian is diagonal, are rounded to the nearest.
 """
 
+from __future__ import annotations
+
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
-
-import torch
-from torch import Tensor
 
 from smdl.compression.grid import to_grid
 from smdl.compression.scheme import Axis, Compressed
 from smdl.compression.schemes.round import ranges, spread
 from smdl.compression.size import SCALE_BITS, Size, code_bits
 from smdl.compression.weights import Parameters, Weights, WeightView
+from smdl.runtime.lazy import Tensor, torch
 
 
 @dataclass(frozen=True)

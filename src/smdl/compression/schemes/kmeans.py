@@ -4,15 +4,15 @@ In one dimension the cells of a codebook are intervals, so with the weights sort
 an iteration of Lloyd's algorithm costs k binary searches (Lloyd, IEEE Trans. Inf. Theory 28, 1982).
 """
 
+from __future__ import annotations
+
 from collections.abc import Iterator
 from dataclasses import dataclass
-
-import torch
-from torch import Tensor
 
 from smdl.compression.scheme import Axis, Compressed
 from smdl.compression.size import SCALE_BITS, Size, code_bits
 from smdl.compression.weights import Parameters, Weights
+from smdl.runtime.lazy import Tensor, torch
 
 
 @dataclass(frozen=True)

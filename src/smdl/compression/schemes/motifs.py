@@ -5,18 +5,18 @@ has k = capacity * (number of blocks) motifs, the zero block first. As published
 with ``choice: kmeans`` they are improved by Lloyd's algorithm. Each block becomes its nearest motif (L2).
 """
 
+from __future__ import annotations
+
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
 
-import torch
 from scipy.spatial import cKDTree
-from torch import Tensor
-from torch.nn import functional
 
 from smdl.compression.scheme import Axis, Compressed
 from smdl.compression.size import SCALE_BITS, Size, code_bits
 from smdl.compression.weights import Parameters, Weights
+from smdl.runtime.lazy import Tensor, functional, torch
 
 DISTANCES = 1 << 24
 """Most distances held at a time (64 MB in float32)."""

@@ -5,16 +5,17 @@ w +- sigma under the best Gaussian prior of their tensor cost KL(Q || P) = 1/2 l
 average, with s^2 the mean square of the tensor's weights about their mean.
 """
 
+from __future__ import annotations
+
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
 
-import torch
-
 from smdl.compression.scheme import Axis, Compressed
 from smdl.compression.size import SCALE_BITS, Size
 from smdl.compression.weights import Parameters, Weights
+from smdl.runtime.lazy import torch
 
 
 @dataclass(frozen=True)

@@ -4,16 +4,16 @@ Magnitude pruning scores a weight by |w|. Wanda (Sun et al., arXiv:2306.11695) b
 the calibration blocks, and compares within an output row. The inputs here are those of the uncompressed model.
 """
 
+from __future__ import annotations
+
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
 
-import torch
-from torch import Tensor
-
 from smdl.compression.scheme import Axis, Compressed
 from smdl.compression.size import Size, subset_bits
 from smdl.compression.weights import Parameters, Weights, WeightView
+from smdl.runtime.lazy import Tensor, torch
 
 
 @dataclass(frozen=True)

@@ -6,19 +6,19 @@ briefly on the calibration blocks. Where queries or keys of all heads are normal
 pruned head stay, since without them the others' would change.
 """
 
+from __future__ import annotations
+
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
-import torch
-from torch import Tensor
 
 from smdl.compression.scheme import Axis, Compressed
 from smdl.compression.size import Size, subset_bits
 from smdl.compression.weights import ATTENTION_OUTPUT, KEY, QUERY, VALUE, Weights, WeightView
-from smdl.models.loading import as_tokens, sequence_losses
 from smdl.runtime.errors import StudyError
+from smdl.runtime.lazy import Tensor, torch
 
 
 @dataclass(frozen=True)
@@ -54,7 +54,7 @@ class PruneHeads:
             size = Size(kept, weights.dense_bits, naming if index == 0 else 0)
             yield Compressed(view, tensor, size, mask=masks.get(view))
 
-    def _order(self, weights: Weights, layers: list["Attention"], seed: int) -> np.ndarray:
+    def _order(self, weights: Weights, layers: list[Attention], seed: int) -> np.ndarray:
         """All heads, layer by layer, in the order in which they go."""
         count = len(layers) * layers[0].heads
         if self.score == "random":
@@ -66,6 +66,8 @@ class PruneHeads:
         self, weights: Weights, pruned: dict[WeightView, Tensor], masks: dict[WeightView, Tensor], seed: int
     ) -> dict[WeightView, Tensor]:
         """All tensors of the model after the retraining; the pruned heads stay at zero."""
+        from smdl.models.loading import as_tokens, sequence_losses
+
         model, blocks = weights.model, weights.calibration
         random = np.random.default_rng(seed)
         for view, tensor in pruned.items():

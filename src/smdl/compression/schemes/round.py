@@ -4,17 +4,16 @@ The range of a grid is the largest magnitude it has to hold, as in the usual pos
 arXiv:2106.08295); no data and no loss are looked at.
 """
 
+from __future__ import annotations
+
 from collections.abc import Iterator
 from dataclasses import dataclass
-
-import torch
-from torch import Tensor
-from torch.nn import functional
 
 from smdl.compression.grid import to_grid
 from smdl.compression.scheme import Axis, Compressed
 from smdl.compression.size import SCALE_BITS, Size, code_bits
 from smdl.compression.weights import Parameters, Weights
+from smdl.runtime.lazy import Tensor, functional, torch
 
 
 @dataclass(frozen=True)

@@ -4,15 +4,15 @@ After pruning the second scheme sees the survivors (zeros stay zeros and cost no
 factorization it sees the two factors instead of the matrix.
 """
 
+from __future__ import annotations
+
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-
-import torch
-from torch import Tensor
 
 from smdl.compression.scheme import Axis, Compressed, Scheme, Tuned
 from smdl.compression.size import Size
 from smdl.compression.weights import Weights, WeightView
+from smdl.runtime.lazy import Tensor, torch
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,7 @@ class Sequence:
             yield _joined(item, [second.pop(part, None) for part in stored.parts[view]])
         yield from second.values()
 
-    def _stored(self, weights: Weights, seed: int) -> "Intermediate":
+    def _stored(self, weights: Weights, seed: int) -> Intermediate:
         return Intermediate(weights, list(self.first.compress(weights, self.first_level, seed, None)))
 
 
