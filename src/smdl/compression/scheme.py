@@ -9,11 +9,14 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Annotated, ClassVar
+
+from pydantic import Field
 
 from smdl.compression.size import Size
-from smdl.compression.weights import Weights, WeightView
+from smdl.compression.weights import Parameters, Weights, WeightView
 from smdl.runtime.lazy import Tensor
+from smdl.settings.base import Number, Section
 
 
 @dataclass(frozen=True)
@@ -84,15 +87,61 @@ class Tuned:
         return value in (self.at(self.outer[0]), self.at(self.outer[-1]))
 
 
-class Scheme(Protocol):
-    """One compression scheme with one variant's settings: a frozen dataclass whose fields are the config's keys."""
+@dataclass(frozen=True)
+class Levels:
+    """The levels that a scheme has: from ``low`` to ``high``; ``meaning`` says what they are, for messages."""
 
-    axis: Axis
-    tuned: Tuned | None
-    """The parameter that ``compress`` takes as ``tuned`` and the sweep minimises over; None where there is none."""
-    random: bool
+    low: float
+    high: float
+    meaning: str
+
+
+NUMBERS_OF_VALUES = Levels(2, 65536, "numbers of values, from 2 to 65536")
+FRACTIONS = Levels(0, 1, "fractions, from 0 to 1")
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What a job of a scheme takes, for what a cluster is asked for.
+
+    ``copies`` is how many vectors as long as the weights it holds in memory, ``passes`` how often it passes the
+    evaluation blocks forward and back; a pass forward only is a third of one.
+    """
+
+    copies: int = 4
+    passes: int = 60
+
+
+class Scheme(Section):
+    """One compression scheme: everything that the rest of the workflow knows of it is declared in its class.
+
+    A scheme is a module of smdl.compression.schemes with one subclass of this class; the module's name is the scheme's
+    name in the config, of its rule and in the tables. The fields are the settings of a variant, with their defaults and
+    descriptions; the first line of the docstring describes the scheme in the reference.
+    """
+
+    axis: ClassVar[Axis]
+    levels: ClassVar[Levels]
+    version: ClassVar[int]
+    """To be raised when the scheme's numbers change: then only its jobs, and what depends on them, run again."""
+    cost: ClassVar[Cost] = Cost()
+    tuned: ClassVar[Tuned | None] = None
+    """The parameter that ``compress`` takes as ``tuned`` and the search minimises over; None where there is none."""
+    random: ClassVar[bool] = False
     """Whether the result depends on the seed; where it does not, one seed is evaluated."""
+    needs_data: ClassVar[bool] = False
+    """Whether the scheme looks at calibration blocks."""
 
     def compress(self, weights: Weights, level: float, seed: int, tuned: float | None) -> Iterator[Compressed]:
         """The weights that change at ``level``; those not yielded stay as they are, bit for bit."""
-        ...
+        raise NotImplementedError
+
+
+Touched = Annotated[
+    Parameters,
+    Field(description="The linear maps in the layers; these and the embeddings; or biases and norms too."),
+]
+"""The setting ``parameters`` of the schemes that have it."""
+
+Damping = Annotated[Number, Field(gt=0, description="Added to the diagonal of E[x x^T], in units of its mean.")]
+"""The setting ``damping`` of the schemes that invert second moments."""

@@ -9,31 +9,34 @@ over the calibration blocks, the truncated SVD of W L times L^-1 has the smalles
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Literal
 
-from smdl.compression.scheme import Axis, Compressed
+from pydantic import Field
+
+from smdl.compression.scheme import FRACTIONS, Axis, Compressed, Damping, Scheme
 from smdl.compression.size import Size
 from smdl.compression.weights import Weights, WeightView
 from smdl.runtime.lazy import Tensor, torch
+from smdl.settings.base import Integer
 
 
-@dataclass(frozen=True)
-class Factorize:
-    """Truncated SVD of the linear maps of a layer.
+class Factorize(Scheme):
+    """Truncated SVD; level the fraction of singular values cut."""
 
-    ``skip_ends`` layers are left alone at either end, and of the rest every ``stride``-th is factorized, from the first
-    on. ``damping`` is added to E[x x^T], in units of its mean diagonal.
-    """
-
-    weighting: Literal["none", "activations"]
-    skip_ends: int
-    stride: int
-    damping: float
+    weighting: Literal["none", "activations"] = Field(
+        "none", description="Error of the weights, or of the outputs on calibration blocks (arXiv:2403.07378)."
+    )
+    skip_ends: Integer = Field(1, ge=0, description="Layers left alone at either end.")
+    stride: Integer = Field(2, ge=1, description="Layers from one cut to the next.")
+    damping: Damping = 0.01
 
     axis = Axis(level="fraction of singular values cut", unit="fraction", logarithmic=False, finer=-1)
-    tuned = None
-    random = False
+    levels = FRACTIONS
+    version = 1
+
+    @property
+    def needs_data(self) -> bool:
+        return self.weighting == "activations"
 
     def compress(self, weights: Weights, level: float, seed: int, tuned: float | None) -> Iterator[Compressed]:
         chosen = self.layers(weights)

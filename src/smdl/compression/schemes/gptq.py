@@ -8,32 +8,31 @@ the largest magnitude. Embeddings and vectors, whose Hessian is diagonal, are ro
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from functools import partial
 
+from pydantic import Field
+
 from smdl.compression.grid import to_grid
-from smdl.compression.scheme import Axis, Compressed
-from smdl.compression.schemes.round import ranges, spread
+from smdl.compression.scheme import NUMBERS_OF_VALUES, Axis, Compressed, Damping, Scheme, Touched
+from smdl.compression.schemes.round import Group, ranges, spread
 from smdl.compression.size import SCALE_BITS, Size, code_bits
-from smdl.compression.weights import Parameters, Weights, WeightView
+from smdl.compression.weights import Weights, WeightView
 from smdl.runtime.lazy import Tensor, torch
+from smdl.settings.base import Integer
 
 
-@dataclass(frozen=True)
-class Gptq:
-    """GPTQ with a grid an output channel (``group`` 0) or for every ``group`` inputs of one.
+class Gptq(Scheme):
+    """GPTQ (arXiv:2210.17323); level n_q. Needs calibration blocks."""
 
-    ``damping`` is added to the Hessian's diagonal, in units of its mean; ``block`` columns are updated at a time.
-    """
-
-    group: int
-    damping: float
-    block: int
-    parameters: Parameters
+    group: Group = 0
+    damping: Damping = 0.01
+    block: Integer = Field(128, ge=1, description="Columns per block update.")
+    parameters: Touched = "linear"
 
     axis = Axis(level="n_q", unit="bits", logarithmic=True, finer=+1, whole=True)
-    tuned = None
-    random = False
+    levels = NUMBERS_OF_VALUES
+    version = 1
+    needs_data = True
 
     def compress(self, weights: Weights, level: float, seed: int, tuned: float | None) -> Iterator[Compressed]:
         for view in weights.select(self.parameters):

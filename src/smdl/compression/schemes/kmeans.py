@@ -7,24 +7,25 @@ an iteration of Lloyd's algorithm costs k binary searches (Lloyd, IEEE Trans. In
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 
-from smdl.compression.scheme import Axis, Compressed
+from pydantic import Field
+
+from smdl.compression.scheme import NUMBERS_OF_VALUES, Axis, Compressed, Scheme, Touched
 from smdl.compression.size import SCALE_BITS, Size, code_bits
-from smdl.compression.weights import Parameters, Weights
+from smdl.compression.weights import Weights
 from smdl.runtime.lazy import Tensor, torch
+from smdl.settings.base import Integer
 
 
-@dataclass(frozen=True)
-class KMeans:
-    """k-means codebooks, one a tensor; at most ``iterations`` of Lloyd's algorithm."""
+class KMeans(Scheme):
+    """A codebook per tensor, fitted by k-means; level k, its entries."""
 
-    iterations: int
-    parameters: Parameters
+    iterations: Integer = Field(50, ge=0, description="Most steps of Lloyd's algorithm.")
+    parameters: Touched = "linear"
 
     axis = Axis(level="codebook entries", unit="bits", logarithmic=True, finer=+1, whole=True)
-    tuned = None
-    random = False
+    levels = NUMBERS_OF_VALUES
+    version = 1
 
     def compress(self, weights: Weights, level: float, seed: int, tuned: float | None) -> Iterator[Compressed]:
         k = int(level)

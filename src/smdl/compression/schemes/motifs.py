@@ -8,15 +8,16 @@ with ``choice: kmeans`` they are improved by Lloyd's algorithm. Each block becom
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Literal
 
+from pydantic import Field
 from scipy.spatial import cKDTree
 
-from smdl.compression.scheme import Axis, Compressed
+from smdl.compression.scheme import Axis, Compressed, Levels, Scheme, Touched
 from smdl.compression.size import SCALE_BITS, Size, code_bits
-from smdl.compression.weights import Parameters, Weights
+from smdl.compression.weights import Weights
 from smdl.runtime.lazy import Tensor, functional, torch
+from smdl.settings.base import Integer
 
 DISTANCES = 1 << 24
 """Most distances held at a time (64 MB in float32)."""
@@ -24,17 +25,19 @@ TREE_DIMENSIONS = 8
 """Up to here a k-d tree finds exact neighbours faster than all distances do; beyond, it looks at nearly all points."""
 
 
-@dataclass(frozen=True)
-class Motifs:
-    """Blocks of ``block`` weights; ``iterations`` of Lloyd's algorithm where the ``choice`` is k-means."""
+class Motifs(Scheme):
+    """Mosaic of motifs (arXiv:2602.14896); level the capacity, motifs over blocks."""
 
-    block: int
-    choice: Literal["random", "kmeans"]
-    iterations: int
-    parameters: Parameters
+    block: Integer = Field(4, ge=1, description="Weights per block.")
+    choice: Literal["random", "kmeans"] = Field(
+        "random", description="Motifs are blocks drawn at random, or these improved by k-means."
+    )
+    iterations: Integer = Field(10, ge=0, description="Steps of Lloyd's algorithm.")
+    parameters: Touched = "all"
 
     axis = Axis(level="capacity", unit="log2 capacity", logarithmic=True, finer=+1)
-    tuned = None
+    levels = Levels(1e-9, 1, "capacities above 0, at most 1")
+    version = 1
     random = True
 
     def compress(self, weights: Weights, level: float, seed: int, tuned: float | None) -> Iterator[Compressed]:

@@ -9,24 +9,27 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Literal
 
-from smdl.compression.scheme import Axis, Compressed
+from pydantic import Field
+
+from smdl.compression.scheme import Axis, Compressed, Levels, Scheme, Touched
 from smdl.compression.size import SCALE_BITS, Size
-from smdl.compression.weights import Parameters, Weights
+from smdl.compression.weights import Weights
 from smdl.runtime.lazy import torch
 
 
-@dataclass(frozen=True)
-class Noise:
-    """N(0, sigma^2) added to every weight; sigma in units of the tensor's standard deviation, or absolute."""
+class Noise(Scheme):
+    """Gaussian noise; level its scale sigma."""
 
-    scale: Literal["relative", "absolute"]
-    parameters: Parameters
+    scale: Literal["relative", "absolute"] = Field(
+        "relative", description="sigma in units of each tensor's standard deviation, or absolute."
+    )
+    parameters: Touched = "all"
 
     axis = Axis(level="sigma", unit="log2 sigma", logarithmic=True, finer=-1)
-    tuned = None
+    levels = Levels(1e-9, math.inf, "scales above 0")
+    version = 1
     random = True
 
     def compress(self, weights: Weights, level: float, seed: int, tuned: float | None) -> Iterator[Compressed]:

@@ -7,26 +7,34 @@ the calibration blocks, and compares within an output row. The inputs here are t
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Literal
 
-from smdl.compression.scheme import Axis, Compressed
+from pydantic import Field
+
+from smdl.compression.scheme import FRACTIONS, Axis, Compressed, Scheme, Touched
 from smdl.compression.size import Size, subset_bits
-from smdl.compression.weights import Parameters, Weights, WeightView
+from smdl.compression.weights import Weights, WeightView
 from smdl.runtime.lazy import Tensor, torch
 
 
-@dataclass(frozen=True)
-class Prune:
-    """Pruning by ``score``, the weights compared within all that are pruned, within a tensor, or within a row."""
+class Prune(Scheme):
+    """Unstructured pruning; level the fraction of weights set to zero."""
 
-    score: Literal["magnitude", "wanda"]
-    scope: Literal["global", "tensor", "row"]
-    parameters: Parameters
+    score: Literal["magnitude", "wanda"] = Field(
+        "magnitude", description="By |w|, or by |w| times the norm of its input (arXiv:2306.11695; calibration blocks)."
+    )
+    scope: Literal["global", "tensor", "row"] = Field(
+        "tensor", description="Weights are compared over the model, within a tensor, or (Wanda's own choice) a row."
+    )
+    parameters: Touched = "linear"
 
     axis = Axis(level="fraction of weights pruned", unit="fraction", logarithmic=False, finer=-1)
-    tuned = None
-    random = False
+    levels = FRACTIONS
+    version = 1
+
+    @property
+    def needs_data(self) -> bool:
+        return self.score == "wanda"
 
     def compress(self, weights: Weights, level: float, seed: int, tuned: float | None) -> Iterator[Compressed]:
         if level == 0:

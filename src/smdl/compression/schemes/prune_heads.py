@@ -13,25 +13,33 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
+from pydantic import Field
 
-from smdl.compression.scheme import Axis, Compressed
+from smdl.compression.scheme import FRACTIONS, Axis, Compressed, Scheme
 from smdl.compression.size import Size, subset_bits
 from smdl.compression.weights import ATTENTION_OUTPUT, KEY, QUERY, VALUE, Weights, WeightView
 from smdl.runtime.errors import StudyError
 from smdl.runtime.lazy import Tensor, torch
+from smdl.settings.base import Integer, Number
 
 
-@dataclass(frozen=True)
-class PruneHeads:
-    """Heads pruned by ``score``, then ``retrain_steps`` of Adam at ``retrain_lr`` on ``retrain_batch`` blocks each."""
+class PruneHeads(Scheme):
+    """Attention-head pruning; level the fraction of heads pruned."""
 
-    score: Literal["random", "output_norm", "weight_norm"]
-    retrain_steps: int
-    retrain_lr: float
-    retrain_batch: int
+    score: Literal["random", "output_norm", "weight_norm"] = Field(
+        "random", description="Which heads go first; output_norm needs calibration blocks."
+    )
+    retrain_steps: Integer = Field(0, ge=0, description="Steps of Adam on the calibration blocks after pruning.")
+    retrain_lr: Number = Field(1e-4, gt=0, description="Their learning rate.")
+    retrain_batch: Integer = Field(16, ge=1, description="Their blocks per step.")
 
     axis = Axis(level="fraction of heads pruned", unit="fraction", logarithmic=False, finer=-1)
-    tuned = None
+    levels = FRACTIONS
+    version = 1
+
+    @property
+    def needs_data(self) -> bool:
+        return self.score == "output_norm" or self.retrain_steps > 0
 
     @property
     def random(self) -> bool:

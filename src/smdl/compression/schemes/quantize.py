@@ -5,25 +5,30 @@ largest magnitude, of all quantized weights (scope ``global``) or of each tensor
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Literal
 
+from pydantic import Field
+
 from smdl.compression.grid import to_grid
-from smdl.compression.scheme import Axis, Compressed, Tuned
+from smdl.compression.scheme import NUMBERS_OF_VALUES, Axis, Compressed, Scheme, Touched, Tuned
 from smdl.compression.size import SCALE_BITS, Size, code_bits
-from smdl.compression.weights import Parameters, Weights, WeightView
+from smdl.compression.weights import Weights, WeightView
 
 
-@dataclass(frozen=True)
-class Quantize:
-    """Quantization to one uniform symmetric grid, or one a tensor."""
+class Quantize(Scheme):
+    """Every weight to the nearest of n_q equally spaced values in [-m, m]."""
 
-    range: Literal["minimised", "maximum"]
-    scope: Literal["global", "tensor"]
-    parameters: Parameters
+    range: Literal["minimised", "maximum"] = Field(
+        "minimised", description="m chosen to minimise the loss, or the largest magnitude."
+    )
+    scope: Literal["global", "tensor"] = Field(
+        "global", description="One m for all quantized weights, or one per tensor."
+    )
+    parameters: Touched = "all"
 
     axis = Axis(level="n_q", unit="bits", logarithmic=True, finer=+1, whole=True)
-    random = False
+    levels = NUMBERS_OF_VALUES
+    version = 1
 
     @property
     def tuned(self) -> Tuned | None:

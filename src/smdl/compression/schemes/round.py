@@ -7,25 +7,29 @@ arXiv:2106.08295); no data and no loss are looked at.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from typing import Annotated
+
+from pydantic import Field
 
 from smdl.compression.grid import to_grid
-from smdl.compression.scheme import Axis, Compressed
+from smdl.compression.scheme import NUMBERS_OF_VALUES, Axis, Compressed, Scheme, Touched
 from smdl.compression.size import SCALE_BITS, Size, code_bits
-from smdl.compression.weights import Parameters, Weights
+from smdl.compression.weights import Weights
 from smdl.runtime.lazy import Tensor, functional, torch
+from smdl.settings.base import Integer
+
+Group = Annotated[Integer, Field(ge=0, description="Inputs that share a range; 0 for one range per output channel.")]
 
 
-@dataclass(frozen=True)
-class Round:
-    """Round-to-nearest; ``group`` 0 for a grid an output channel, else the number of inputs that share one."""
+class Round(Scheme):
+    """Round-to-nearest with a range per output channel or group; level n_q."""
 
-    group: int
-    parameters: Parameters
+    group: Group = 0
+    parameters: Touched = "linear"
 
     axis = Axis(level="n_q", unit="bits", logarithmic=True, finer=+1, whole=True)
-    tuned = None
-    random = False
+    levels = NUMBERS_OF_VALUES
+    version = 1
 
     def compress(self, weights: Weights, level: float, seed: int, tuned: float | None) -> Iterator[Compressed]:
         for view in weights.select(self.parameters):

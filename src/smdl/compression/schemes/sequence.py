@@ -7,43 +7,97 @@ factorization it sees the two factors instead of the matrix.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
+from typing import Self
 
-from smdl.compression.scheme import Axis, Compressed, Scheme, Tuned
+from pydantic import Field, model_validator
+from pydantic_core import PydanticCustomError
+
+from smdl.compression.scheme import NUMBERS_OF_VALUES, Axis, Compressed, Scheme, Tuned
+from smdl.compression.schemes.factorize import Factorize
+from smdl.compression.schemes.gptq import Gptq
+from smdl.compression.schemes.kmeans import KMeans
+from smdl.compression.schemes.prune import Prune
+from smdl.compression.schemes.prune_heads import PruneHeads
+from smdl.compression.schemes.quantize import Quantize
+from smdl.compression.schemes.round import Round
 from smdl.compression.size import Size
 from smdl.compression.weights import Weights, WeightView
 from smdl.runtime.lazy import Tensor, torch
+from smdl.settings.base import Number, Section
 
 
-@dataclass(frozen=True)
-class Sequence:
-    """``first`` at ``first_level``, then ``second``, whose level axis is the axis of the whole."""
+class _One(Section):
+    """One scheme, by name, and its settings."""
 
-    first: Scheme
-    first_level: float
-    second: Scheme
+    @model_validator(mode="after")
+    def _only_one(self) -> Self:
+        if len(self.model_fields_set) != 1:
+            names = ", ".join(type(self).model_fields)
+            raise PydanticCustomError(
+                "one", "is not one scheme; give one of {names}, and below it its settings", {"names": names}
+            )
+        return self
+
+    @property
+    def scheme(self) -> Scheme:
+        """The scheme that is given."""
+        (name,) = self.model_fields_set
+        return getattr(self, name)
+
+
+class First(_One):
+    """Schemes that store less than they were given: a part of the values, or factors."""
+
+    prune: Prune | None = None
+    prune_heads: PruneHeads | None = None
+    factorize: Factorize | None = None
+
+
+class Second(_One):
+    """Schemes that store every value they are given in fewer bits."""
+
+    quantize: Quantize | None = None
+    round: Round | None = None
+    kmeans: KMeans | None = None
+    gptq: Gptq | None = None
+
+
+class Sequence(Scheme):
+    """One scheme at a fixed level, then a second on what the first stores; level that of the second."""
+
+    first: First = Field(description="The first scheme, by name, and its settings.")
+    first_level: Number = Field(ge=0, le=1, description="The level of the first scheme.")
+    second: Second = Field(description="The second scheme, by name, and its settings.")
+
+    levels = NUMBERS_OF_VALUES
+    version = 1
 
     @property
     def axis(self) -> Axis:
-        return self.second.axis
+        return self.second.scheme.axis
 
     @property
     def tuned(self) -> Tuned | None:
-        return self.second.tuned
+        return self.second.scheme.tuned
 
     @property
     def random(self) -> bool:
-        return self.first.random or self.second.random
+        return self.first.scheme.random or self.second.scheme.random
+
+    @property
+    def needs_data(self) -> bool:
+        return self.first.scheme.needs_data or self.second.scheme.needs_data
 
     def compress(self, weights: Weights, level: float, seed: int, tuned: float | None) -> Iterator[Compressed]:
-        stored = weights.once((self.first, self.first_level, seed), lambda: self._stored(weights, seed))
-        second = {item.view: item for item in self.second.compress(stored, level, seed, tuned)}
+        stored = weights.once((self.first.scheme, self.first_level, seed), lambda: self._stored(weights, seed))
+        second = {item.view: item for item in self.second.scheme.compress(stored, level, seed, tuned)}
         for view, item in stored.first.items():
             yield _joined(item, [second.pop(part, None) for part in stored.parts[view]])
         yield from second.values()
 
     def _stored(self, weights: Weights, seed: int) -> Intermediate:
-        return Intermediate(weights, list(self.first.compress(weights, self.first_level, seed, None)))
+        return Intermediate(weights, list(self.first.scheme.compress(weights, self.first_level, seed, None)))
 
 
 class Intermediate(Weights):
