@@ -8,8 +8,9 @@ import shlex
 import sys
 from pathlib import Path
 
-from smdl.runtime import claim, leash, stop, warm
+from smdl.compression.registry import SCHEMES as DECLARED
 from smdl.models.architectures import CHOOSY
+from smdl.runtime import claim, leash, stop, warm
 from smdl.runtime.cluster import guard
 from smdl.runtime.cluster import resources as needs
 from smdl.settings.config import validated
@@ -271,6 +272,11 @@ def sweep_tokens(wildcards):
 def block_tokens(*splits):
     """Tokens of some splits of the corpus."""
     return sum(config["corpus"]["blocks"][split] for split in splits) * config["corpus"]["context"]
+
+
+def evaluation_passes(count):
+    """Tokens that ``count`` passes of the evaluation blocks take."""
+    return lambda wildcards: count * block_tokens("evaluation")
 
 
 def training_tokens(wildcards):

@@ -1,4 +1,4 @@
-"""Rules quantize, ...: delta loss of one scheme's variants at their levels, and the critical levels."""
+"""The rules of the schemes: delta loss of one scheme's variants at their levels, and the critical levels."""
 
 from smdl.runtime.job import job
 

@@ -14,12 +14,11 @@ from smdl.compression.critical import critical_level
 from smdl.compression.curve import curve, point
 from smdl.compression.levels import levels_of
 from smdl.compression.loss import CompressionLoss, Decision, DeltaLoss, decided
-from smdl.compression.registry import SCHEMES, build
-from smdl.compression.scheme import Axis, Compressed, Tuned
+from smdl.compression.registry import build
+from smdl.compression.scheme import Axis, Tuned
 from smdl.compression.schemes.quantize import Quantize
 from smdl.compression.search import search
-from smdl.compression.size import Size
-from smdl.compression.sweep import critical_rows, curve_rows, sweep
+from smdl.compression.sweep import critical_rows, curve_rows
 from smdl.models.loading import block_losses
 
 TUNED = Tuned("m", low=0.01, high=1.0, least=1e-4, most=2.0)
@@ -210,7 +209,7 @@ def case():
 
 def test_an_evaluation_that_stopped_early_is_completed_to_the_same_numbers(case):
     weights, blocks, reference = case
-    scheme = Quantize("maximum", "tensor", "matrices")
+    scheme = Quantize(range="maximum", scope="tensor", parameters="matrices")
     loss = CompressionLoss(weights, blocks, reference, 16)
     begun = loss(scheme.compress(weights, 3, 0, None), Decision(1e-3, 0.01))
     assert not begun.complete
@@ -224,7 +223,7 @@ def test_the_model_is_as_before_and_dense_weights_count_in_full(case):
     weights, blocks, reference = case
     loss = CompressionLoss(weights, blocks, reference, 64)
     np.testing.assert_allclose(loss([]).differences, 0, atol=1e-6)
-    loss(Quantize("maximum", "tensor", "all").compress(weights, 4, 0, None))
+    loss(Quantize(range="maximum", scope="tensor", parameters="all").compress(weights, 4, 0, None))
     delta = loss([])
     np.testing.assert_allclose(delta.differences, 0, atol=1e-6)
     assert delta.bits == 32 * weights.elements
@@ -270,47 +269,6 @@ def test_search_and_curve_agree_on_a_trained_model(case, name):
     assert evaluations["search"] < 0.7 * evaluations["curve"]
 
 
-@dataclass(frozen=True)
-class Shrink:
-    """A toy scheme of its own: every matrix is multiplied by 1 - level."""
-
-    parameters: str
-
-    axis = Axis("shrinkage", "fraction", logarithmic=False, finer=-1)
-    tuned = None
-    random = False
-
-    def compress(self, weights, level, seed, tuned):
-        for view in weights.select(self.parameters):
-            yield Compressed(view, weights[view] * (1 - level), Size(view.elements, 8))
-
-
-def test_a_scheme_from_outside_the_package_runs_like_any_other(case, monkeypatch):
-    weights, blocks, reference = case
-    monkeypatch.setitem(SCHEMES, "shrink", Shrink)
-    settings_ = {
-        "batch_size": 16,
-        "dense_bits": 32,
-        "epsilons": [0.1, 0.3],
-        "mode": "search",
-        "error_rate": 0.01,
-        "levels": {"first": 0, "last": 1, "step": 0.05},
-        "seeds": [0, 1, 2],
-        "variants": {"linear": {"parameters": "linear"}, "matrices": {"parameters": "matrices"}},
-    }
-    curves, critical = sweep(
-        weights.model, blocks, reference, small_models.blocks_of("calibration"), "shrink", settings_
-    )
-    assert set(curves["variant"]) == set(critical["variant"]) == {"linear", "matrices"}
-    assert set(curves["seed"]) == {0}
-    assert (critical["status"] == "ok").all()
-    assert critical["level"].between(0, 1).all()
-    first = critical[critical["variant"] == "linear"]
-    assert first["level"].is_monotonic_increasing
-    matrices = critical[critical["variant"] == "matrices"]
-    assert (matrices["bits_per_parameter"].to_numpy() < first["bits_per_parameter"].to_numpy()).all()
-
-
 def test_seeds_are_averaged_and_their_spread_counts():
     rows = pd.DataFrame(
         [
@@ -346,7 +304,7 @@ def test_levels_run_from_the_finest_and_are_distinct(first, last, ratio):
 
 def test_the_tuned_value_is_that_of_the_least_loss(case):
     weights, blocks, reference = case
-    scheme = Quantize("minimised", "tensor", "matrices")
+    scheme = Quantize(range="minimised", scope="tensor", parameters="matrices")
     loss = CompressionLoss(weights, blocks, reference, 64)
     (found,) = curve(loss, scheme, [6], [0])
     with torch.no_grad():

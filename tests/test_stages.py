@@ -1,8 +1,9 @@
 """Code that decides numbers and the version of its stage change together.
 
 For every stage, a digest of the syntax trees (without comments and docstrings) of its scripts and of all they import
-from smdl is kept in tests/stages.json. When the code moved: raise the stage's version in src/smdl/runtime/stages.py if its numbers
-may change, so that users' results are made anew, and write the digests with
+from smdl is kept in tests/stages.json; likewise for every scheme, without what all schemes share. When the code moved:
+raise the version of the stage (src/smdl/runtime/stages.py) or of the scheme (in its class) if its numbers may change,
+so that users' results are made anew, and write the digests with
 
     python tests/test_stages.py
 """
@@ -11,16 +12,18 @@ import ast
 import hashlib
 import json
 import re
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 
+from smdl.compression.registry import SCHEMES
 from smdl.runtime.stages import STAGES
 
 ROOT = Path(__file__).parent.parent
 LOCK = Path(__file__).parent / "stages.json"
 
-RULE = re.compile(r"^rule \w+:\n(.*?)(?=^\S|\Z)", re.MULTILINE | re.DOTALL)
+RULE = re.compile(r"^ *rule(?: \w+)?:\n(.*?)(?=^ *(?:use )?rule|\Z)", re.MULTILINE | re.DOTALL)
 
 
 def scripts_of(stage: str) -> list[str]:
@@ -31,14 +34,14 @@ def scripts_of(stage: str) -> list[str]:
 
 
 # Packages whose modules a script imports by name.
-PACKAGES = {"compress": ["compression"], "figures": ["figures"]}
+PACKAGES = {"figures": ["figures"]}
 
 # What every script uses and no number depends on.
-FRAME = {"job", "files", "errors", "warm", "tables", "tables/study"}
+FRAME = {"runtime/job", "runtime/files", "runtime/errors", "runtime/warm", "tables", "tables/study"}
 
 
 def source(module: str) -> Path:
-    path = ROOT / "scripts" / "smdl" / module
+    path = ROOT / "src" / "smdl" / module
     return path / "__init__.py" if path.is_dir() else path.with_suffix(".py")
 
 
@@ -53,9 +56,9 @@ def imported(tree: ast.Module) -> set[str]:
     return found - FRAME
 
 
-def reached(scripts: list[str], packages: list[str]) -> dict[str, ast.Module]:
+def reached(scripts: list[str], packages: list[str], modules: Sequence[str] = ()) -> dict[str, ast.Module]:
     trees = {script: ast.parse((ROOT / "scripts" / f"{script}.py").read_text()) for script in scripts}
-    waiting = sorted(set().union(*map(imported, trees.values())))
+    waiting = [*modules, *sorted(set().union(*map(imported, trees.values())))]
     waiting += [f"{package}/{path.stem}" for package in packages for path in source(package).parent.glob("[!_]*.py")]
     while waiting:
         module = waiting.pop()
@@ -72,17 +75,28 @@ def without_docstrings(tree: ast.Module) -> str:
     return ast.dump(tree)
 
 
+def versions() -> dict[str, int]:
+    """The versions of all stages and of all schemes."""
+    return STAGES | {f"scheme {name}": scheme.version for name, scheme in SCHEMES.items()}
+
+
 def digest(stage: str) -> str:
-    trees = reached(scripts_of(stage), PACKAGES.get(stage, []))
+    kind, _, name = stage.partition(" ")
+    if kind == "scheme":
+        shared = reached(["compress"], [])
+        trees = reached([], [], [f"compression/schemes/{name}"])
+        trees = {module: tree for module, tree in trees.items() if module not in shared}
+    else:
+        trees = reached(scripts_of(stage), PACKAGES.get(stage, []))
     plain = {name: without_docstrings(tree) for name, tree in trees.items()}
     return hashlib.sha256(json.dumps(plain, sort_keys=True).encode()).hexdigest()[:16]
 
 
-@pytest.mark.parametrize("stage", STAGES)
+@pytest.mark.parametrize("stage", versions())
 def test_the_code_of_a_stage_changes_only_with_its_version_or_its_lock(stage):
     locked = json.loads(LOCK.read_text())[stage]
-    assert {"version": STAGES[stage], "digest": digest(stage)} == locked, (
-        f"the code of stage {stage} changed: raise its version in src/smdl/runtime/stages.py if its numbers may change,"
+    assert {"version": versions()[stage], "digest": digest(stage)} == locked, (
+        f"the code of {stage} changed: raise its version (stages.py, or the scheme's class) if its numbers may change,"
         " then run: python tests/test_stages.py"
     )
 
@@ -104,4 +118,6 @@ def test_the_sampler_is_part_of_the_llc_and_not_of_the_corpus():
 
 
 if __name__ == "__main__":
-    LOCK.write_text(json.dumps({s: {"version": v, "digest": digest(s)} for s, v in STAGES.items()}, indent=2) + "\n")
+    LOCK.write_text(
+        json.dumps({s: {"version": v, "digest": digest(s)} for s, v in versions().items()}, indent=2) + "\n"
+    )

@@ -11,7 +11,6 @@ from collections.abc import Iterator
 from typing import Literal
 
 from pydantic import Field
-from scipy.spatial import cKDTree
 
 from smdl.compression.scheme import Axis, Compressed, Levels, Scheme, Touched
 from smdl.compression.size import SCALE_BITS, Size, code_bits
@@ -84,6 +83,8 @@ def lloyd(blocks: Tensor, motifs: Tensor, iterations: int) -> Tensor:
 def assign(blocks: Tensor, motifs: Tensor) -> Tensor:
     """The index of each block's nearest motif; shape (blocks,). Memory is bounded whatever the numbers of both."""
     if blocks.device.type == "cpu" and blocks.shape[1] <= TREE_DIMENSIONS:
+        from scipy.spatial import cKDTree
+
         return torch.from_numpy(cKDTree(motifs.numpy()).query(blocks.numpy())[1])
     lengths = motifs.square().sum(1)
     rows = max(1, DISTANCES // len(motifs))

@@ -8,6 +8,7 @@ import math
 from collections.abc import Iterable
 from pathlib import Path
 
+from smdl.compression.registry import SCHEMES
 from smdl.tables import read_provenance
 
 # Python, torch and two Snakemakes, before any weight is loaded (MB).
@@ -19,6 +20,8 @@ GPU_RATE, CPU_RATE = 4e13, 5e9
 # Below so many weights a GPU waits for Python more than it computes.
 GPU_FROM_PARAMETERS = 5_000_000
 MARGIN = 2.0
+# The rules that load a model and run it: the profiles send them to the partition with GPUs.
+GPU_RULES = ("train", "reference", "llc_chains", "sweep_chains", "bits_back", *SCHEMES)
 START_MINUTES = 10
 
 
