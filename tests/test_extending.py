@@ -1,0 +1,78 @@
+"""What is declared once appears everywhere: each extension is one new file in a copy of the workflow, nothing else."""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+
+import pandas as pd
+import pytest
+import yaml
+
+from conftest import ROOT
+from workflow import jobs, small_config
+
+COPIED = ("Snakefile", "rules", "scripts", "src", "profiles", "envs", "docs")
+
+
+def example(page: str, language: str) -> str:
+    """The first block of code of ``language`` in the worked example of a page."""
+    text = (ROOT / "docs" / page).read_text()
+    return re.search(rf"worked example.*?```{language}\n(.*?)```", text, re.DOTALL | re.IGNORECASE)[1]
+
+
+@pytest.fixture
+def copy(tmp_path):
+    """A copy of the workflow, to which a test adds files."""
+    for name in COPIED:
+        source = ROOT / name
+        target = tmp_path / "workflow" / name
+        if source.is_dir():
+            shutil.copytree(source, target, ignore=shutil.ignore_patterns("__pycache__", "*.egg-info"))
+        else:
+            target.parent.mkdir(exist_ok=True)
+            shutil.copy(source, target)
+    return tmp_path / "workflow"
+
+
+def run(copy, *command: str) -> subprocess.CompletedProcess:
+    """Run a command on the copied library instead of the installed one."""
+    environment = {**os.environ, "PYTHONPATH": str(copy / "src")}
+    return subprocess.run(command, cwd=copy.parent, env=environment, capture_output=True, text=True, timeout=600)
+
+
+def snakemake(copy, config: dict, *arguments: str, profile: str = "local") -> subprocess.CompletedProcess:
+    path = copy.parent / "config.test.yaml"
+    path.write_text(yaml.safe_dump(config, sort_keys=False))
+    command = [sys.executable, "-m", "snakemake", "--snakefile", str(copy / "Snakefile"), "--configfile", str(path)]
+    return run(copy, *command, "--profile", str(copy / "profiles" / profile), *arguments)
+
+
+def test_a_scheme_is_one_file(copy):
+    (copy / "src/smdl/compression/schemes/shrink.py").write_text(example("schemes.md", "python"))
+    config = small_config()
+    config["models"]["tiny"]["steps"] = [10, 20, 30]
+    config["compression"]["schemes"] |= yaml.safe_load(example("schemes.md", "yaml"))["compression"]["schemes"]
+
+    planned = snakemake(copy, config, "-n", profile="slurm-plain")
+    assert jobs(planned.stdout)["shrink"] == 3, planned.stderr
+    asked = re.search(r"^rule shrink:.*?resources: ([^\n]*)", planned.stdout, re.DOTALL | re.MULTILINE)[1]
+    assert "gres=gpu:1" in asked and "mem_mb=" in asked and "runtime=" in asked
+
+    wrong = small_config()
+    wrong["compression"]["schemes"]["shrink"] = {"levels": [0, 2], "variants": {"a": {"parameter": "linear"}}}
+    refused = snakemake(copy, wrong, "-n")
+    assert "unknown key 'parameter'; did you mean parameters?" in refused.stderr
+    reference = run(
+        copy, sys.executable, "-c", "from smdl.runtime.reference_docs import configuration; print(configuration())"
+    )
+    assert "`compression.schemes.shrink.variants.<name>.parameters`" in reference.stdout
+
+    made = snakemake(
+        copy, config, "--", "results/small/tables/regressions.csv", "results/small/figures/schemes/shrink.png"
+    )
+    assert made.returncode == 0, made.stderr
+    critical = pd.read_csv(copy.parent / "results/small/tables/critical.csv")
+    assert set(critical.loc[critical["scheme"] == "shrink", "variant"]) == {"linear"}
+    assert "shrink" in set(pd.read_csv(copy.parent / "results/small/tables/regressions.csv")["scheme"])
