@@ -415,7 +415,7 @@ def test_the_warm_start_finds_room_for_its_socket(tmp_path, name, said):
 
 def test_without_room_for_a_socket_jobs_start_by_themselves(tmp_path):
     """Where the short folder cannot be written either."""
-    code = f"""
+    code = """
 import runpy, sys
 from smdl.runtime import warm
 warm.SHORT = "/proc/nowhere"

@@ -95,9 +95,12 @@ class Levels:
     high: float
     meaning: str
 
+    def __contains__(self, level: float) -> bool:
+        return self.low <= level <= self.high
 
-NUMBERS_OF_VALUES = Levels(2, 65536, "numbers of values, from 2 to 65536")
-FRACTIONS = Levels(0, 1, "fractions, from 0 to 1")
+
+NUMBERS_OF_VALUES = Levels(2, 65536, "levels are numbers of values, from 2 to 65536")
+FRACTIONS = Levels(0, 1, "levels are fractions, from 0 to 1")
 
 
 @dataclass(frozen=True)
@@ -131,6 +134,11 @@ class Scheme(Section):
     """Whether the result depends on the seed; where it does not, one seed is evaluated."""
     needs_data: ClassVar[bool] = False
     """Whether the scheme looks at calibration blocks."""
+
+    def calibrated(self, key: str) -> Iterator[str]:
+        """The keys of what looks at calibration blocks: ``key`` of this variant, or keys below it of schemes within."""
+        if self.needs_data:
+            yield key
 
     def compress(self, weights: Weights, level: float, seed: int, tuned: float | None) -> Iterator[Compressed]:
         """The weights that change at ``level``; those not yielded stay as they are, bit for bit."""

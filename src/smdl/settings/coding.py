@@ -6,7 +6,7 @@ from typing import Annotated
 from pydantic import Field
 
 from smdl.settings.base import AS_INTEGER, Distinct, Flag, Integer, Name, Number, Section, section
-from smdl.settings.compression import Schemes
+from smdl.settings.schemes import Schemes
 
 Precision = Annotated[int, Field(ge=2, le=65536), AS_INTEGER]
 

@@ -3,25 +3,11 @@
 from collections.abc import Iterator
 from typing import Annotated, Literal
 
-from pydantic import ConfigDict, Field, model_validator
-from pydantic_core import PydanticCustomError
+from pydantic import Field
 
 from smdl.settings.base import Distinct, Integer, Name, Number, Positive, Section
 from smdl.settings.corpus import CorpusText
-from smdl.settings.schemes import (
-    Factorize,
-    Gptq,
-    KMeans,
-    Motifs,
-    Noise,
-    Prune,
-    PruneHeads,
-    Quantize,
-    Round,
-    Scheme,
-    Sequence,
-    check_levels,
-)
+from smdl.settings.schemes import Schemes, check_levels
 
 
 class Headline(Section):
@@ -30,33 +16,6 @@ class Headline(Section):
     scheme: Name = Field(description="A scheme of this config.")
     variant: Name = Field(description="One of its variants.")
     epsilon: Number = Field(gt=0, description="One of the tolerances (nats).")
-
-
-class Schemes(Section):
-    """The schemes to run, each with its levels and its variants by name."""
-
-    model_config = ConfigDict(json_schema_extra={"minProperties": 1})
-
-    quantize: Quantize | None = None
-    round: Round | None = None
-    kmeans: KMeans | None = None
-    gptq: Gptq | None = None
-    factorize: Factorize | None = None
-    noise: Noise | None = None
-    prune: Prune | None = None
-    prune_heads: PruneHeads | None = None
-    motifs: Motifs | None = None
-    sequence: Sequence | None = None
-
-    @model_validator(mode="after")
-    def _one_or_more(self) -> "Schemes":
-        if not self.present():
-            raise PydanticCustomError("count", "has 0 entries; at least 1")
-        return self
-
-    def present(self) -> dict[str, Scheme]:
-        """The schemes of this study by name."""
-        return {name: scheme for name in type(self).model_fields if (scheme := getattr(self, name)) is not None}
 
 
 class Compression(Section):

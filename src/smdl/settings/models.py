@@ -22,9 +22,9 @@ from smdl.settings.base import (
     StepBranch,
     StepPattern,
 )
-from smdl.settings.compression import Schemes
 from smdl.settings.corpus import CorpusText
 from smdl.settings.llc import ModelLlc
+from smdl.settings.schemes import Schemes
 
 SOURCE = "hub - downloaded; local - a folder of checkpoints on disk; train - trained on the spot."
 # EleutherAI/pythia, README: 154 checkpoints a model.
@@ -266,5 +266,5 @@ def _check_constraint(key: str, constraint: Constraint, schemes: Schemes) -> Ite
             f"{key}.variant: {constraint.variant!r} needs calibration blocks, and training has none;"
             " take a variant that looks at weights alone"
         )
-    if constraint.level not in scheme.span:
-        yield f"{key}.level: {constraint.level}; {scheme.span.what}"
+    if constraint.level not in scheme.scheme.levels:
+        yield f"{key}.level: {constraint.level}; {scheme.scheme.levels.meaning}"

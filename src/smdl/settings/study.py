@@ -10,13 +10,14 @@ from smdl.settings.audit import Audit
 from smdl.settings.base import LONGEST_NAME, Integer, Section, section
 from smdl.settings.calibration import Calibration, check_calibration
 from smdl.settings.coding import Coding, check_coding
-from smdl.settings.compression import Compression, Schemes, check_compression
+from smdl.settings.compression import Compression, check_compression
 from smdl.settings.corpus import Corpus, check_corpus, check_text
 from smdl.settings.disk import Disk
 from smdl.settings.hinton import Hinton, check_hinton
 from smdl.settings.llc import Llc, ModelLlc, check_sampler
 from smdl.settings.models import AnyModel, ModelName, TrainedModel, check_model
 from smdl.settings.regression import Regression
+from smdl.settings.schemes import Schemes
 from smdl.settings.sweep import Sweep, check_sweep
 from smdl.settings.theory import Theory, check_theory
 

@@ -20,7 +20,7 @@ from smdl.settings.base import Integer
 class KMeans(Scheme):
     """A codebook per tensor, fitted by k-means; level k, its entries."""
 
-    iterations: Integer = Field(50, ge=0, description="Most steps of Lloyd's algorithm.")
+    iterations: Integer = Field(50, ge=0, le=10**6, description="Most steps of Lloyd's algorithm.")
     parameters: Touched = "linear"
 
     axis = Axis(level="codebook entries", unit="bits", logarithmic=True, finer=+1, whole=True)

@@ -31,11 +31,11 @@ class Motifs(Scheme):
     choice: Literal["random", "kmeans"] = Field(
         "random", description="Motifs are blocks drawn at random, or these improved by k-means."
     )
-    iterations: Integer = Field(10, ge=0, description="Steps of Lloyd's algorithm.")
+    iterations: Integer = Field(10, ge=0, le=10**6, description="Steps of Lloyd's algorithm.")
     parameters: Touched = "all"
 
     axis = Axis(level="capacity", unit="log2 capacity", logarithmic=True, finer=+1)
-    levels = Levels(1e-9, 1, "capacities above 0, at most 1")
+    levels = Levels(1e-9, 1, "levels are capacities above 0, at most 1")
     version = 1
     random = True
 

@@ -28,7 +28,7 @@ class Noise(Scheme):
     parameters: Touched = "all"
 
     axis = Axis(level="sigma", unit="log2 sigma", logarithmic=True, finer=-1)
-    levels = Levels(1e-9, math.inf, "scales above 0")
+    levels = Levels(1e-9, 1e9, "levels are scales, from 1e-9 to 1e9")
     version = 1
     random = True
 

@@ -29,7 +29,9 @@ class PruneHeads(Scheme):
     score: Literal["random", "output_norm", "weight_norm"] = Field(
         "random", description="Which heads go first; output_norm needs calibration blocks."
     )
-    retrain_steps: Integer = Field(0, ge=0, description="Steps of Adam on the calibration blocks after pruning.")
+    retrain_steps: Integer = Field(
+        0, ge=0, le=10**9, description="Steps of Adam on the calibration blocks after pruning."
+    )
     retrain_lr: Number = Field(1e-4, gt=0, description="Their learning rate.")
     retrain_batch: Integer = Field(16, ge=1, description="Their blocks per step.")
 

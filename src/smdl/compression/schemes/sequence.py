@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
-from typing import Self
+from typing import Any
 
-from pydantic import Field, model_validator
+from pydantic import ConfigDict, Field, model_validator
 from pydantic_core import PydanticCustomError
 
 from smdl.compression.scheme import NUMBERS_OF_VALUES, Axis, Compressed, Scheme, Tuned
@@ -30,24 +30,30 @@ from smdl.settings.base import Number, Section
 class _One(Section):
     """One scheme, by name, and its settings."""
 
-    @model_validator(mode="after")
-    def _only_one(self) -> Self:
-        if len(self.model_fields_set) != 1:
-            names = ", ".join(type(self).model_fields)
-            raise PydanticCustomError(
-                "one", "is not one scheme; give one of {names}, and below it its settings", {"names": names}
-            )
-        return self
+    model_config = ConfigDict(json_schema_extra={"minProperties": 1, "maxProperties": 1})
+
+    @model_validator(mode="before")
+    @classmethod
+    def _exactly_one(cls, raw: Any) -> Any:
+        if isinstance(raw, dict) and len(raw) != 1:
+            what = "has {count} entries; give one of {names}, and below it its settings"
+            raise PydanticCustomError("count", what, {"count": len(raw), "names": ", ".join(cls.model_fields)})
+        return raw
+
+    @property
+    def name(self) -> str:
+        """The name of the scheme that is given."""
+        (name,) = self.model_fields_set
+        return name
 
     @property
     def scheme(self) -> Scheme:
         """The scheme that is given."""
-        (name,) = self.model_fields_set
-        return getattr(self, name)
+        return getattr(self, self.name)
 
 
 class First(_One):
-    """Schemes that store less than they were given: a part of the values, or factors."""
+    """The first scheme, by name, and its settings: one that stores a part of the values, or factors."""
 
     prune: Prune | None = None
     prune_heads: PruneHeads | None = None
@@ -55,7 +61,7 @@ class First(_One):
 
 
 class Second(_One):
-    """Schemes that store every value they are given in fewer bits."""
+    """The second scheme, by name, and its settings: one that stores values in fewer bits."""
 
     quantize: Quantize | None = None
     round: Round | None = None
@@ -66,9 +72,9 @@ class Second(_One):
 class Sequence(Scheme):
     """One scheme at a fixed level, then a second on what the first stores; level that of the second."""
 
-    first: First = Field(description="The first scheme, by name, and its settings.")
+    first: First
     first_level: Number = Field(ge=0, le=1, description="The level of the first scheme.")
-    second: Second = Field(description="The second scheme, by name, and its settings.")
+    second: Second
 
     levels = NUMBERS_OF_VALUES
     version = 1
@@ -88,6 +94,10 @@ class Sequence(Scheme):
     @property
     def needs_data(self) -> bool:
         return self.first.scheme.needs_data or self.second.scheme.needs_data
+
+    def calibrated(self, key: str) -> Iterator[str]:
+        for place, part in (("first", self.first), ("second", self.second)):
+            yield from part.scheme.calibrated(f"{key}.{place}.{part.name}")
 
     def compress(self, weights: Weights, level: float, seed: int, tuned: float | None) -> Iterator[Compressed]:
         stored = weights.once((self.first.scheme, self.first_level, seed), lambda: self._stored(weights, seed))
