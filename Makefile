@@ -4,6 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 # Modules and not programs of .venv: those name the folder that they were installed in, and a clone may be moved.
 RUN := $(BIN)/python -P
+SMDL := $(RUN) -m smdl.cli
 SNAKEMAKE := $(RUN) src/smdl/runtime/warm.py $(RUN) -m snakemake --profile profiles/local
 
 # Snakemake wants a cache that it can write; a home that cannot be written, or none, shall stop nobody.
@@ -15,26 +16,32 @@ endif
 
 .PHONY: mini report status calibration hinton theory plan mini-slurm slurm-doctor test check clean
 
+# A clone that was moved has lost its library, which is installed by its place: it is installed anew.
+ifneq ($(shell cat $(VENV)/installed 2>/dev/null),$(CURDIR))
+$(VENV)/installed: anew
+endif
+.PHONY: anew
+
 $(VENV)/installed: requirements.lock pyproject.toml
 	$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or newer is needed; this is " + sys.version) if sys.version_info < (3, 11) else None'
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.lock
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --editable .
-	touch $@
+	printf %s '$(CURDIR)' > $@
 
 # The whole study on real text, with small models trained on the spot.
 mini: $(VENV)/installed
 	$(SNAKEMAKE) --configfile config.mini.yaml --quiet host reason
-	@$(BIN)/python scripts/summary.py results/mini
+	@$(SMDL) summary results/mini
 
 # The report of a study, finished or not, as one HTML file and as a zip; and how far the study is. STUDY names it.
 STUDY ?= mini
 
 report: $(VENV)/installed
-	@$(BIN)/python scripts/report.py results/$(STUDY)
+	@$(SMDL) report results/$(STUDY)
 
 status: $(VENV)/installed
-	@$(BIN)/python scripts/status.py results/$(STUDY)
+	@$(SMDL) status results/$(STUDY)
 
 # The experiment of Hinton and van Camp (1993), into results/hinton.
 hinton: $(VENV)/installed
@@ -62,11 +69,11 @@ mini-slurm: mini
 
 # Can this cluster run the study? One page; sends one job of a minute.
 slurm-doctor: $(VENV)/installed
-	@$(BIN)/python -m smdl.runtime.cluster.doctor
+	@$(SMDL) doctor
 
 # What the published study would run and cost: a dry run with a table, offline.
 plan: $(VENV)/installed
-	$(BIN)/python scripts/plan.py
+	$(SMDL) plan
 
 # Two tests at a time, the long round of a real SLURM first. SLURM and a browser, where they are missing, are installed
 # as root, or their tests are skipped with a word of why.

@@ -84,8 +84,8 @@ def main() -> None:
 def gpus(measured: dict[str, dict]) -> str:
     """Memory (GB) of a chain of each Pythia size by mode, as a table in Markdown; minibatches of 32 blocks of 1024.
 
-    Bytes a parameter as measured, times the weights; activations as in smdl.runtime.cluster.resources, or, with checkpointing,
-    the inputs of all layers and what one layer keeps. Float32 weights compute under autocast.
+    Bytes a parameter as measured, times the weights; activations as in smdl.runtime.cluster.resources, or, with
+    checkpointing, the inputs of all layers and what one layer keeps. Float32 weights compute under autocast.
     """
     lines = ["| Pythia | " + " | ".join(CHAINS) + " |", "|---" * (len(CHAINS) + 1) + "|"]
     for size, (layers, width, weights) in PYTHIA.items():

@@ -15,6 +15,7 @@ import pytest
 import yaml
 
 from conftest import ROOT
+from hub.checkpoints import small_model
 from smdl.runtime.errors import StudyError
 from smdl.settings.config import settings, validated
 from smdl.settings.configfile import load
@@ -208,8 +209,8 @@ BAD = [
     ("models/neox-2x64/window", [1200, 200], f"{MODEL}.window: [1200, 200] is reversed; first the earlier step"),
     ("models/neox-2x64/window", [1, 2, 3], f"{MODEL}.window: has 3 entries; at most 2"),
     ("models/neox-2x64/window", [-1, 1200], f"{MODEL}.window.0: -1 is too small; at least 0"),
-    ("models/neox-2x64/schemes", ["quantise"], f"{MODEL}.schemes.0: 'quantise' is not one of quantize, round"),
-    ("models/neox-2x64/schemes", ["kmeans"], f"{MODEL}.schemes: 'kmeans' is not one of quantize, round"),
+    ("models/neox-2x64/schemes", ["quantise"], f"{MODEL}.schemes.0: 'quantise' is not one of factorize, gptq, kmeans"),
+    ("models/neox-2x64/schemes", ["kmeans"], f"{MODEL}.schemes: 'kmeans' is not one of factorize, gptq, motifs"),
     ("models/neox-2x64/schemes", [], f"{MODEL}.schemes: has 0 entries; at least 1"),
     ("models/neox-2x64/schemes", ["round", "round"], f"{MODEL}.schemes: an entry stands twice in ['round', 'round']"),
     (
@@ -237,13 +238,13 @@ BAD = [
     (
         "compression/headline/scheme",
         "sequence",
-        "compression.headline.scheme: 'sequence' is not one of quantize, round",
+        "compression.headline.scheme: 'sequence' is not one of factorize, gptq, motifs",
     ),
     ("compression/headline/scheme", ["quantize"], "compression.headline.scheme: ['quantize'] is not of type string"),
     (
         "models/neox-2x64-motifs/constraint/scheme",
         "shrink",
-        "constraint.scheme: 'shrink' is not one of quantize, round",
+        "constraint.scheme: 'shrink' is not one of factorize, gptq, motifs",
     ),
     ("models/neox-2x64-motifs/constraint/variant", "none", "constraint.variant: 'none' is not one of random"),
     ("models/neox-2x64-motifs/constraint/level", 4, "constraint.level: 4; levels are capacities above 0, at most 1"),
@@ -371,6 +372,7 @@ def test_whatever_stands_wherever_is_taken_or_told_in_lines(mini):
 
 
 def test_a_local_model_of_one_checkpoint(mini, tmp_path):
+    small_model(0, max_position_embeddings=mini["corpus"]["context"]).save_pretrained(tmp_path)
     mini["models"]["mine"] = {"source": "local", "path": str(tmp_path)}
     assert validated(mini)["models"]["mine"]["steps"] == [0]
     mini["models"]["mine"]["steps"] = [143000]
@@ -503,7 +505,7 @@ def test_snakemake_tells_numbers_and_names_that_are_none(tmp_path):
 def test_snakemake_keeps_models_of_like_names_apart(tmp_path):
     """A dot stands for itself, and a model may be called none."""
     config = small_config()
-    (tmp_path / "axb").mkdir()
+    small_model(0).save_pretrained(tmp_path / "axb")
     config["models"]["a.b"] = config["models"].pop("tiny")
     config["models"]["none"] = {"source": "local", "path": str(tmp_path / "axb")}
     run = snakemake(tmp_path, config, "-n", "--until", "reference")
@@ -514,8 +516,8 @@ def test_snakemake_keeps_models_of_like_names_apart(tmp_path):
 
 def test_a_plan_tells_it_too(tmp_path):
     (tmp_path / "bad.yaml").write_text("study: a\nstudy: b\n")
-    command = [sys.executable, str(ROOT / "scripts/plan.py"), "--configfile", "bad.yaml"]
+    command = [sys.executable, "-m", "smdl.cli", "plan", "--configfile", "bad.yaml"]
     run = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, env=dict(os.environ))
     assert run.returncode == 1
-    assert run.stderr == "bad.yaml, line 2: the key 'study' stands twice; the first is on line 1\n"
+    assert run.stderr == "error: bad.yaml, line 2: the key 'study' stands twice; the first is on line 1\n"
     assert not Path(tmp_path, ".snakemake").exists()

@@ -17,7 +17,6 @@ import yaml
 from docutils.core import publish_parts
 
 from chromium import Browser
-from conftest import ROOT
 from smdl.figures.looks import label
 from smdl.report.explorer import draw as explorer
 from smdl.report.explorer import page as explorer_page
@@ -233,7 +232,7 @@ def test_snakemakes_reason_is_found_in_both_its_outputs(output, errors, line):
 
 
 def tool(script: str, folder: Path, study: str = "results/small", **more) -> subprocess.CompletedProcess:
-    command = [sys.executable, str(ROOT / f"scripts/{script}.py"), study]
+    command = [sys.executable, "-m", "smdl.cli", script, study]
     return subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=300, **more)
 
 

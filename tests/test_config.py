@@ -98,7 +98,7 @@ MISTAKES = [
         "best",
         "compression.schemes.quantize.variants.minimised.range: 'best' is not one of minimised, maximum",
     ),
-    ("compression/headline/scheme", "distil", "compression.headline.scheme: 'distil' is not one of quantize"),
+    ("compression/headline/scheme", "distil", "compression.headline.scheme: 'distil' is not one of factorize"),
     ("compression/headline/variant", "loose", "compression.headline.variant: 'loose' is not one of minimised, maximum"),
     ("compression/headline/epsilon", 0.4, "compression.headline.epsilon: 0.4 is not one of epsilons"),
     ("coding/lengths", {"variant": "best"}, "coding.lengths.variant: 'best' is not a variant of the scheme quantize:"),

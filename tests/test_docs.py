@@ -13,7 +13,7 @@ from smdl.tables.registry import by_theme, declared
 
 @pytest.mark.parametrize("name", PAGES)
 def test_a_reference_is_in_step_with_the_code(name):
-    assert (ROOT / "docs" / name).read_text() == PAGES[name](), "run: python scripts/docs.py"
+    assert (ROOT / "docs" / name).read_text() == PAGES[name](), "run: smdl docs"
 
 
 def keys_of(schema: dict, path: str = "") -> set[str]:

@@ -43,7 +43,7 @@ def test_the_plan_of_the_published_study_has_the_counts_of_its_dry_run(tmp_path)
     counted = jobs(dry.stdout + dry.stderr)
     assert Counter(job.rule for job in jobs_of(dry.stdout + dry.stderr)) == counted
     assert counted["download"] == 9 * 12
-    plan = [sys.executable, str(ROOT / "scripts/plan.py"), "--configfile", str(ROOT / "config.yaml")]
+    plan = [sys.executable, "-m", "smdl.cli", "plan", "--configfile", str(ROOT / "config.yaml")]
     done = subprocess.run(plan, cwd=tmp_path, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert done.stdout.splitlines()[-1].startswith(f"{sum(counted.values())} jobs")

@@ -33,7 +33,7 @@ def profile(monkeypatch):
 def test_missing_name_of_the_site_is_asked_for_in_one_line(variable):
     site = {name: value for name, value in SITE.items() if name != variable}
     bare = {name: value for name, value in os.environ.items() if not name.startswith("SMDL_")}
-    command = [sys.executable, "-m", "smdl.runtime.cluster.doctor", str(ROOT / "profiles/slurm/config.yaml")]
+    command = [sys.executable, "-m", "smdl.cli", "doctor", str(ROOT / "profiles/slurm/config.yaml")]
     environment = bare | site
     done = subprocess.run(command, env=environment, capture_output=True, text=True)
     assert done.returncode == 1

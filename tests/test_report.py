@@ -31,7 +31,7 @@ from workflow import SNAKEMAKE, small_config, snakemake
 
 
 def tool(script: str, folder: Path, *arguments: str) -> subprocess.CompletedProcess:
-    command = [sys.executable, str(ROOT / f"scripts/{script}.py"), "results/small", *arguments]
+    command = [sys.executable, "-m", "smdl.cli", script, "results/small", *arguments]
     return subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=300)
 
 
@@ -190,7 +190,7 @@ def test_status_is_that_of_the_folder_named_wherever_it_is_asked_from(broken, tm
     """Another study of the same name, where the question is asked, is not taken for it."""
     shutil.copytree(broken / "results/small/tables", tmp_path / "results/small/tables")
     path = os.path.relpath(broken / "results/small", tmp_path)
-    asked = [sys.executable, str(ROOT / "scripts/status.py"), path]
+    asked = [sys.executable, "-m", "smdl.cli", "status", path]
     text = subprocess.run(asked, cwd=tmp_path, capture_output=True, text=True, timeout=300).stdout
     assert next(line.split() for line in text.splitlines() if line.startswith("quantize"))[1:5] == ["3", "0", "0", "0"]
     assert text.endswith(f"Paths are those seen from {broken}.\n")
@@ -200,7 +200,7 @@ def test_a_moved_study_is_refused(broken, tmp_path):
     moved = tmp_path / "results/elsewhere"
     moved.mkdir(parents=True)
     shutil.copy(broken / "results/small/config.yaml", moved)
-    asked = [sys.executable, str(ROOT / "scripts/status.py"), str(moved)]
+    asked = [sys.executable, "-m", "smdl.cli", "status", str(moved)]
     run = subprocess.run(asked, capture_output=True, text=True, timeout=300)
     assert run.returncode == 1
     assert run.stderr.startswith(f"error: {moved} was made as results/small and moved")

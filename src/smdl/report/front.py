@@ -18,7 +18,7 @@ ESTIMATE = "the local learning coefficient (LLC)"
 
 
 def front_page(config: dict[str, Any], tables: Tables, jobs: pd.DataFrame) -> str:
-    """The page for a study with ``config``, the ``tables`` that are there so far, and its jobs (smdl.runtime.progress)."""
+    """The page for a study with ``config``, the ``tables`` that are there so far, and its ``jobs``."""
     parts = [
         _heading(f"Study {config['study']}", "="),
         _studied(config, tables),

@@ -1,6 +1,8 @@
 """The plan of a study: what Snakemake's dry run lists, added up model by model."""
 
 import re
+import subprocess
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -8,6 +10,8 @@ from typing import Any
 import pandas as pd
 
 from smdl.runtime.cluster.resources import MARGIN, START_MINUTES, checkpoint_gb, device_gb, parameters
+from smdl.runtime.errors import StudyError
+from smdl.runtime.progress import ROOT, reason
 from smdl.tables import read_table
 
 RULE = re.compile(r"^(?:local)?rule (\w+):$")
@@ -31,6 +35,16 @@ class PlannedJob:
     def gpu_hours(self) -> float:
         """GPU hours that are expected, which the time limit exceeds by a start and a margin."""
         return self.gpu * max(self.minutes - START_MINUTES, 0) / MARGIN / 60
+
+
+def planned_jobs(configfile: Path, profile: Path) -> list[PlannedJob]:
+    """The jobs of a dry run of the study in ``configfile``; raises StudyError with Snakemake's reason."""
+    command = ["-m", "snakemake", "--snakefile", str(ROOT / "Snakefile"), "--dry-run", "--nolock", "--nocolor"]
+    command += ["--profile", str(profile), "--configfile", str(configfile)]
+    dry = subprocess.run([sys.executable, *command], capture_output=True, text=True, check=False)
+    if dry.returncode:
+        raise StudyError(reason(dry.stdout, dry.stderr))
+    return jobs_of(dry.stdout + dry.stderr)
 
 
 def jobs_of(dry_run: str) -> list[PlannedJob]:

@@ -8,7 +8,7 @@ from smdl.settings.schema import described, json_schema
 from smdl.tables import Table
 from smdl.tables.registry import by_theme
 
-GENERATED = "<!-- Written by: python scripts/docs.py -->"
+GENERATED = "<!-- Written by: smdl docs -->"
 
 BOUNDS = {
     "minimum": "at least {}",

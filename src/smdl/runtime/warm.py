@@ -7,8 +7,8 @@ them again (several seconds of processor time each): it hands its script to this
 The child imports nothing of smdl before the fork, so the code it runs is that on disk; its numbers are those of a
 plain start. Without this process jobs start by themselves, as on a cluster.
 
-A signal that asks for the end is passed on to the command, and from there to the jobs (src/smdl/runtime/stop.py). Whichever of
-make, this process, the command and a job is killed, those below it end within seconds.
+A signal that asks for the end is passed on to the command, and from there to the jobs (smdl/runtime/stop.py).
+Whichever of make, this process, the command and a job is killed, those below it end within seconds.
 """
 
 import json

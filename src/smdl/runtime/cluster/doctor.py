@@ -1,4 +1,4 @@
-"""On one page: can this cluster run the study?   make slurm-doctor, or python -m smdl.runtime.cluster.doctor PROFILE
+"""On one page: can this cluster run the study?   make slurm-doctor, or smdl doctor PROFILE
 
 Reads the profile as Snakemake does, asks SLURM, and sends one job of a minute to a GPU node. What SLURM does not
 answer, or answers in a way that is not understood, is a line of the page too, and the next question is still asked.
@@ -315,7 +315,3 @@ def main(profile: str = "profiles/slurm/config.yaml") -> int:
         bad += finding.verdict == BAD
     print("This cluster can run the study." if not bad else f"{bad} to put right first.")
     return 1 if bad else 0
-
-
-if __name__ == "__main__":
-    sys.exit(main(*sys.argv[1:]))
