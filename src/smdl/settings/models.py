@@ -8,6 +8,7 @@ from pydantic import ConfigDict, Field, Strict, model_validator
 
 from smdl.models import files as checkpoint_files
 from smdl.models.architectures import objections, read_config
+from smdl.runtime.errors import StudyError
 from smdl.settings.base import (
     AS_INTEGER,
     LONGEST_NAME,
@@ -201,16 +202,21 @@ def check_model(key: str, model: Model, corpus: CorpusText, schemes: Schemes) ->
 
 def _check_files(key: str, model: LocalModel, corpus: CorpusText) -> Iterator[str]:
     """The files of a local model are whole, and compression can handle what its config.json describes."""
-    kinds: dict[str, str] = {}
+    lines: dict[str, str] = {}
     for folder in dict.fromkeys(model.folder(step) for step in model.steps):
-        if not folder.is_dir():
-            continue
-        damaged = checkpoint_files.problems(folder, corpus.context)
-        yield from (f"{key}: {problem}" for problem in damaged)
-        if not damaged:
-            # All steps of a model are of one kind: said once.
-            kinds |= {line: f"{folder}/config.json: {line}" for line in objections(read_config(folder), model.schemes)}
-    yield from (f"{key}: {line}" for line in kinds.values())
+        if folder.is_dir():
+            # All steps of a model are of one kind: what speaks against it is said once.
+            lines |= {line.removeprefix(str(folder)): line for line in _problems(folder, model, corpus)}
+    yield from (f"{key}: {line}" for line in lines.values())
+
+
+def _problems(folder: Path, model: LocalModel, corpus: CorpusText) -> list[str]:
+    """What speaks against a checkpoint: first the kind of model that it is, then its files."""
+    try:
+        found = [f"{folder}/config.json: {line}" for line in objections(read_config(folder), model.schemes)]
+    except StudyError as problem:
+        return [str(problem)]
+    return found or checkpoint_files.problems(folder, corpus.context)
 
 
 def _check_shape(key: str, shape: Architecture) -> Iterator[str]:
