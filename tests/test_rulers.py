@@ -188,6 +188,14 @@ def test_what_does_not_vary_or_is_missing_gives_no_figure():
     assert table.loc["good", 0.3, ALL_MODELS]["n"] == 15
 
 
+def test_equal_values_do_not_vary_however_they_round():
+    measured, critical = study(models=6)
+    measured = pd.concat([measured, measured.query("measure == 'good'").assign(measure="tenth", value=0.1)])
+    table = rulers(measured, critical, QUICK)
+    figures = ["spearman", "r2", "p", *UNCERTAIN]
+    assert table.loc[table["measure"] == "tenth", figures].isna().all(axis=None)
+
+
 def test_more_comparisons_ask_for_smaller_p_values():
     assert corrected(np.array([0.01]))[0] == pytest.approx(0.01)
     many = corrected(np.array([0.01, np.nan, *[0.5] * 20]))

@@ -202,10 +202,10 @@ FIGURES = (
 
 def _standard(values: np.ndarray, weights: np.ndarray) -> np.ndarray:
     """Mean 0 and length 1 along the last axis, points counted by their weights; NaN where nothing varies."""
-    values = values - (weights * values).sum(-1, keepdims=True) / weights.sum(-1, keepdims=True)
-    values = np.sqrt(weights) * values
-    with np.errstate(divide="ignore", invalid="ignore"):
-        return values / np.sqrt((values**2).sum(-1, keepdims=True))
+    centred = values - (weights * values).sum(-1, keepdims=True) / weights.sum(-1, keepdims=True)
+    length, size = (np.sqrt((weights * part**2).sum(-1, keepdims=True)) for part in (centred, values))
+    # What is left of equal values is rounding.
+    return np.sqrt(weights) * centred / np.where(length > 1e-12 * size, length, np.nan)
 
 
 def _product(x: np.ndarray, y: np.ndarray) -> np.ndarray:
