@@ -47,19 +47,21 @@ CONFIG = {
             "quantize": {"levels": [2, 8, 128], "variants": {"maximum": {"range": "maximum", **ONE}}},
             "round": {"levels": [2, 128], "variants": {"channel": ONE}},
             "kmeans": {"levels": [2, 128], "variants": {"tensor": {"iterations": 5, **ONE}}},
-            "gptq": {"levels": [2, 128], "variants": {"channel": {}}},
+            "gptq": {"levels": [2, 128], "variants": {"channel": ONE}},
             "factorize": {"levels": [0, 1], "variants": {"all": {"skip_ends": 0, "stride": 1}}},
             "noise": {"levels": [0.001, 8], "variants": {"relative": {}}},
-            "prune": {"levels": [0, 1], "variants": {"wanda": {"score": "wanda", "scope": "row"}}},
+            "prune": {"levels": [0, 1], "variants": {"wanda": {"score": "wanda", "scope": "row", **ONE}}},
             "prune_heads": {"levels": [0, 1], "variants": {"output": {"score": "output_norm"}}},
             "motifs": {"levels": [0.001, 0.9], "variants": {"random": {}}},
             "sequence": {
                 "levels": [2, 128],
-                "variants": {"both": {"first": {"prune": {}}, "first_level": 0.05, "second": {"round": {}}}},
+                "variants": {"both": {"first": {"prune": ONE}, "first_level": 0.05, "second": {"round": ONE}}},
             },
         },
     },
 }
+# They leave the embeddings alone, and models so briefly taught may lose little without their layers.
+INSIDE = ("factorize", "prune_heads")
 CHECKPOINTS = [(name, step) for name, suite in suites.SUITES.items() for step in suite.steps]
 
 
@@ -132,8 +134,9 @@ def test_every_checkpoint_has_an_llc_and_a_row_of_every_scheme(study):
     critical = table(study, "tables/critical")
     assert set(critical["scheme"]) == set(SCHEMES)
     assert critical.groupby(["model", "step"])["scheme"].nunique().to_dict() == dict.fromkeys(CHECKPOINTS, len(SCHEMES))
-    odd = critical[critical["status"] != "ok"]
+    odd = critical[(critical["status"] != "ok") & ~critical["scheme"].isin(INSIDE)]
     assert odd.empty, odd[["model", "step", "scheme", "variant", "status"]]
+    assert set(critical["status"]) <= {"ok", "all below"}
 
 
 def test_the_finest_level_changes_next_to_nothing(study):
