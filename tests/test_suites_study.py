@@ -8,7 +8,6 @@ import suites
 from hub.server import Hub
 from smdl.compression.registry import SCHEMES
 from test_hub_study import run
-from workflow import jobs
 
 pytestmark = pytest.mark.timeout(1800)
 
@@ -31,7 +30,7 @@ CONFIG = {
             "context": suites.POSITIONS,
             "steps": list(suite.steps),
         }
-        for name, suite in suites.SUITES.items()
+        for name, suite in sorted(suites.SUITES.items())
     },
     "llc": {"batch_size": 4, "chains": 2, "chains_per_job": 2, "burn_in": 2, "draws": 8},
     "audit": {"limits": {"rise": 0.5}},
@@ -41,8 +40,8 @@ CONFIG = {
     },
     "compression": {
         "mode": "curve",
-        "epsilons": [0.1],
-        "headline": {"scheme": "quantize", "variant": "maximum", "epsilon": 0.1},
+        "epsilons": [0.02],
+        "headline": {"scheme": "quantize", "variant": "maximum", "epsilon": 0.02},
         "schemes": {
             "quantize": {"levels": [2, 8, 128], "variants": {"maximum": {"range": "maximum", **ONE}}},
             "round": {"levels": [2, 128], "variants": {"channel": ONE}},
@@ -60,9 +59,9 @@ CONFIG = {
         },
     },
 }
-# They leave the embeddings alone, and models so briefly taught may lose little without their layers.
-INSIDE = ("factorize", "prune_heads")
-CHECKPOINTS = [(name, step) for name, suite in suites.SUITES.items() for step in suite.steps]
+# At these levels models so briefly taught may lose next to nothing.
+MILD = ("factorize", "gptq", "prune_heads")
+CHECKPOINTS = [(name, step) for name, suite in sorted(suites.SUITES.items()) for step in suite.steps]
 
 
 def publish(hub: Hub) -> None:
@@ -81,11 +80,11 @@ def study(tmp_path_factory):
         publish(hub)
         done = run(folder, CONFIG, hub, warm=True)
         assert done.returncode == 0, done.stderr[-6000:]
-        yield folder, hub
+    return folder
 
 
 def table(study, name: str) -> pd.DataFrame:
-    return pd.read_parquet(study[0] / f"results/suites/{name}.parquet")
+    return pd.read_parquet(study / f"results/suites/{name}.parquet")
 
 
 def of(study, checkpoint: tuple[str, int], name: str) -> pd.DataFrame:
@@ -134,7 +133,7 @@ def test_every_checkpoint_has_an_llc_and_a_row_of_every_scheme(study):
     critical = table(study, "tables/critical")
     assert set(critical["scheme"]) == set(SCHEMES)
     assert critical.groupby(["model", "step"])["scheme"].nunique().to_dict() == dict.fromkeys(CHECKPOINTS, len(SCHEMES))
-    odd = critical[(critical["status"] != "ok") & ~critical["scheme"].isin(INSIDE)]
+    odd = critical[(critical["status"] != "ok") & ~critical["scheme"].isin(MILD)]
     assert odd.empty, odd[["model", "step", "scheme", "variant", "status"]]
     assert set(critical["status"]) <= {"ok", "all below"}
 
@@ -152,22 +151,20 @@ def test_codes_are_of_the_parameters_alone(study):
     assert set(zip(measured["model"], measured["step"], strict=True)) == set(CHECKPOINTS)
     for checkpoint in CHECKPOINTS:
         coding = of(study, checkpoint, "coding/coding")
-        fixed = coding[coding["code"] == "uniform"].iloc[0]
-        assert fixed["bits"] >= size(checkpoint) * np.log2(8)
-        assert fixed["bits"] < size(checkpoint) * np.log2(8) * 1.1
+        assert np.allclose(coding["bits"] / coding["bits_per_parameter"], size(checkpoint))
+        assert (coding["entropy_bits"] <= size(checkpoint) * np.log2(8)).all()
         proxies = of(study, checkpoint, "coding/proxies").set_index("proxy")["value"]
-        own = torch_free(suites.parameters_of(*checkpoint))
+        own = numbers(suites.parameters_of(*checkpoint))
         assert proxies["l1_norm"] == pytest.approx(np.abs(own).sum(), rel=1e-6)
         assert proxies["max_norm"] == pytest.approx(np.abs(own).max())
         assert np.isfinite(of(study, checkpoint, "coding/bits_back")["total_bits"]).all()
 
 
-def torch_free(tensors: suites.Tensors) -> np.ndarray:
+def numbers(tensors: suites.Tensors) -> np.ndarray:
+    """All numbers of some tensors, in one vector."""
     return np.concatenate([tensor.double().numpy().ravel() for tensor in tensors.values()])
 
 
-def test_the_report_is_whole_and_a_second_run_has_nothing_to_do(study):
-    folder, hub = study
-    assert (folder / "results/suites/report.html").stat().st_size > 10_000
-    again = run(folder, CONFIG, hub, "--dry-run")
-    assert jobs(again.stderr + again.stdout) == {}, again.stdout
+def test_every_page_of_the_report_is_there(study):
+    for page in ("checkpoints", "audit", "llc", "curves", "critical", "measures", "rulers", "explorer", "settings"):
+        assert (study / f"results/suites/report/{page}.html").stat().st_size > 1000
