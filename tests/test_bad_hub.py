@@ -8,6 +8,7 @@ import re
 
 import pandas as pd
 import pytest
+import torch
 from huggingface_hub import constants
 
 from hub.client import turn_to
@@ -18,6 +19,7 @@ from smdl.runtime.errors import StudyError
 from smdl.sources import hub as client
 from smdl.sources import hub_checks
 from smdl.sources.listing import listing
+from smdl.sources.pickles import to_safetensors
 from smdl.tables.audit import LISTING
 
 REPO = "lab/small"
@@ -407,3 +409,45 @@ def test_the_table_listing_is_checked_when_it_is_read_back(hub, edited):
 def test_a_repository_with_a_name_that_none_has(hub, repo):
     assert "is no name of a repository" in refused(lambda: client.revision(repo, "main"))
     assert not hub.requests
+
+
+def pickled(content: object, **how: bool) -> bytes:
+    buffer = io.BytesIO()
+    torch.save(content, buffer, **how)
+    return buffer.getvalue()
+
+
+WHOLE, OLD = pickled({"a": torch.ones(100)}), pickled({"a": torch.ones(100)}, _use_new_zipfile_serialization=False)
+PICKLES = {
+    "of no bytes": b"",
+    "cut": WHOLE[:-200],
+    "cut at its start": WHOLE[:300],
+    "with a hole": WHOLE[:200] + b"\xff" * 40 + WHOLE[240:],
+    "of the old form, cut": OLD[:-50],
+    "of the old form, cut at its start": OLD[:30],
+    "text": b"hello there",
+    "HTML": b"<html>please log in</html>",
+    "a pointer": b"version https://git-lfs.github.com/spec/v1\n",
+    "an empty pickle": b"\x80\x04N.",
+    "marks alone": b"\x80\x02" + b"(" * 10000,
+    "nothing": pickled({}),
+    "a list": pickled([torch.ones(2)]),
+    "a number for a name": pickled({3: torch.ones(2)}),
+    "a tensor without numbers": pickled({"a": torch.ones(2, device="meta")}),
+    "folded": pickled({"a": {"b": torch.ones(2)}}),
+}
+
+
+@pytest.mark.parametrize("damage", PICKLES)
+def test_a_pickle_that_cannot_be_read_is_one_line(tmp_path, damage):
+    (tmp_path / "pytorch_model.bin").write_bytes(PICKLES[damage])
+    text = refused(lambda: to_safetensors(tmp_path))
+    assert text.startswith(f"{tmp_path}/pytorch_model.bin: ")
+    assert "so it is not read" in text
+    assert not list(tmp_path.glob("*.safetensors"))
+
+
+def test_a_sparse_tensor_is_no_plain_one(tmp_path):
+    with torch.sparse.check_sparse_tensor_invariants():
+        torch.save({"a": torch.sparse_coo_tensor([[0]], [1.0], (3,))}, tmp_path / "pytorch_model.bin")
+        assert "so it is not read" in refused(lambda: to_safetensors(tmp_path))

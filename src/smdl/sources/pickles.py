@@ -10,7 +10,7 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
-from smdl.runtime.errors import StudyError
+from smdl.runtime.errors import StudyError, one_line
 from smdl.runtime.files import replacing
 
 INDEX = "model.safetensors.index.json"
@@ -47,17 +47,23 @@ def read_pickle(path: Path) -> dict[str, Tensor]:
         with path.open("rb") as file:
             mapped = file.read(2) == b"PK"
         content = torch.load(path, map_location="cpu", weights_only=True, mmap=mapped)
-    except Exception as error:  # a damaged pickle can end in an exception of any kind
+    except Exception as error:  # whatever bytes are read as a program may raise anything
         raise StudyError(f"{path}: not a pickle of tensors alone, so it is not read ({_reason(error)})") from error
-    if not isinstance(content, dict) or not all(isinstance(value, Tensor) for value in content.values()):
-        raise StudyError(f"{path}: holds other things than named tensors, so it is not read")
+    named = isinstance(content, dict) and content and all(isinstance(name, str) for name in content)
+    if not named or not all(isinstance(value, Tensor) and _plain(value) for value in content.values()):
+        raise StudyError(f"{path}: holds other things than named tensors, or none, so it is not read")
     return content
+
+
+def _plain(tensor: Tensor) -> bool:
+    """Whether a tensor's numbers are there, one by one."""
+    return tensor.layout == torch.strided and not tensor.is_quantized and not tensor.is_meta
 
 
 def _reason(error: Exception) -> str:
     """What torch found, in its first sentence, without its advice to load the file all the same."""
     text = str(error).partition("WeightsUnpickler error: ")[2] or str(error)
-    return " ".join(text.partition(". ")[0].split()) or type(error).__name__
+    return one_line(text.partition(". ")[0]) or type(error).__name__
 
 
 def _unshared(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
