@@ -158,7 +158,10 @@ MODELS = {
         {"path": "one", "schemes": "prune"},
         r"models\.m\.schemes: 'prune' is not of type array",
     ),
-    "a number for a scheme": ({"path": "one", "schemes": [3]}, r"models\.m\.schemes\.0: 3 is not one of factorize, gptq,"),
+    "a number for a scheme": (
+        {"path": "one", "schemes": [3]},
+        r"models\.m\.schemes\.0: 3 is not one of factorize, gptq,",
+    ),
     "an unknown scheme": (
         {"path": "one", "schemes": ["quantize", "pruned"]},
         r"models\.m\.schemes\.1: 'pruned' is not one of factorize, gptq, kmeans,",
