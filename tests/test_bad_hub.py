@@ -248,7 +248,7 @@ def test_branches_that_are_no_answer(hub, answer):
 def test_a_step_of_5000_digits_is_no_step(hub):
     for name in ("step1", "step" + "9" * 240, "step٣"):
         hub.model(REPO).commit(name, SHARDS)
-    rows = listing({"small": {"repo": REPO, "revision": "step{step}", "steps": [1]}})
+    rows = listing({"small": {"repo": REPO, "revision": "step{step}", "steps": [1], "schemes": []}})
     assert set(rows["step"]) == {1}
 
 
@@ -396,7 +396,7 @@ ROWS = {
 @pytest.mark.parametrize("edited", ROWS)
 def test_the_table_listing_is_checked_when_it_is_read_back(hub, edited):
     hub.model(REPO).commit("step1", SHARDS)
-    rows = LISTING.conform(listing({"small": {"repo": REPO, "revision": "step{step}", "steps": [1]}}))
+    rows = LISTING.conform(listing({"small": {"repo": REPO, "revision": "step{step}", "steps": [1], "schemes": []}}))
     whole = client.pinned(rows, "small", 1)
     assert whole.commit == hub.model(REPO).branches["step1"]
     assert len(client.weight_files(whole)) == len(SHARDS)

@@ -25,7 +25,7 @@ from smdl.report.pages import page
 from smdl.runtime.errors import StudyError, refused
 from smdl.runtime.files import replacing
 from smdl.runtime.names import in_cell, in_markup, printable
-from smdl.runtime.progress import FAILED, last_lines, reason
+from smdl.runtime.progress import FAILED, enter, last_lines, progress, reason
 from smdl.settings.config import validated
 from smdl.tables import read_provenance, read_table, read_tables, write_csv, write_table
 from smdl.tables.report import SETTINGS

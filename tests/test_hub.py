@@ -308,8 +308,8 @@ def test_no_space_is_told_before_the_download_and_during_it(hub, tmp_path):
 
 def test_a_repository_of_one_checkpoint_is_listed(hub):
     """A revision without {step} is one checkpoint; the final weights stand beside it where they are others."""
-    rows = listing({"small": {"repo": REPO, "revision": "main", "steps": [0]}})
+    rows = listing({"small": {"repo": REPO, "revision": "main", "steps": [0], "schemes": []}})
     assert set(rows["step"]) == {0}
     assert rows["wanted"].all()
-    rows = listing({"small": {"repo": REPO, "revision": "step1", "steps": [0]}})
+    rows = listing({"small": {"repo": REPO, "revision": "step1", "steps": [0], "schemes": []}})
     assert rows.groupby("step")["wanted"].all().to_dict() == {0: True, 1: False}
