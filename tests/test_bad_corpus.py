@@ -14,7 +14,7 @@ import zstandard
 
 from smdl.corpus.blocks import cut, encoder, load_split, package_text, read_splits, read_tokens, save_blocks, split_rows
 from smdl.corpus.text_files import PACKAGE_BYTES
-from smdl.models.loading import block_losses
+from smdl.models.loading import check_corpus
 from smdl.runtime.errors import StudyError
 from smdl.settings.config import validated
 from smdl.sources.training import Architecture, TrainingSettings, new_model, train
@@ -250,9 +250,9 @@ def test_a_vocabulary_with_gaps_counts_to_its_largest_token(tmp_path):
 
 def test_tokens_that_the_model_does_not_know():
     model = new_model(Architecture(1, 8, 1, 32, 8), 0)
-    assert len(block_losses(model, np.array([[0, 31]]), 1)) == 1
-    assert refused(lambda: block_losses(model, np.array([[0, 32]]), 1)) == (
-        "the model knows 32 tokens, and the corpus holds token 32: corpus.tokenizer is not the model's own"
+    check_corpus(model, np.array([[0, 31]]))
+    assert "the corpus has token 32, but the model's vocabulary ends at 31: corpus.tokenizer is not" in refused(
+        lambda: check_corpus(model, np.array([[0, 32]]))
     )
 
 
@@ -314,7 +314,7 @@ PLANNED = {
     "hub: a pattern of no file": (
         {"source": "hub", "repo": "a/b", "files": ""},
         {},
-        "corpus.files: '' matches no file",
+        "corpus.files: '' is empty",
     ),
     "tokenizer: missing": ({"tokenizer": "no.json"}, TEXT, "corpus.tokenizer: 'no.json' is neither bytes nor a"),
     "tokenizer: empty": ({"tokenizer": "FOLDER/t"}, {**TEXT, "t": b""}, "is not a JSON object; a tokenizer.json is"),
@@ -335,6 +335,8 @@ def test_a_corpus_that_cannot_do_is_told_before_any_job(tmp_path, mistake):
         (tmp_path / name).write_bytes(content)
     config = small_config()
     own = {"source": "local", "path": str(tmp_path), **changes}
+    if own["source"] != "local":
+        del own["path"]
     config["corpus"] = {**config["corpus"], **own}
     if own["source"] != "package":
         del config["corpus"]["name"]

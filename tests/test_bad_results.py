@@ -12,7 +12,7 @@ from smdl.runtime.cluster.resources import wall_seconds
 from smdl.runtime.errors import StudyError
 from smdl.runtime.plan import PlannedJob, plan
 from smdl.runtime.progress import wall_seconds as measured
-from smdl.runtime.screening import screened_out
+from smdl.runtime.screening import left_out
 from smdl.sources.hub_checks import check_index
 from smdl.tables import read_provenance, read_table, read_tables, write_table
 from smdl.tables.audit import LISTING, SCREENING
@@ -141,17 +141,20 @@ def test_a_plan_names_a_torn_listing(tmp_path):
     assert text.startswith(f"{tmp_path}/audit/listing.parquet: not a whole Parquet file")
 
 
-class Wildcards(dict):
+class Named(dict):
+    """As Snakemake's wildcards and inputs are."""
+
     __getattr__ = dict.__getitem__
 
 
 def test_a_torn_screening_is_told_by_the_job(tmp_path):
     path = tmp_path / "screening.parquet"
     path.write_bytes(b"")
-    assert refused(lambda: screened_out(str(path), Wildcards(model="a", step="1"))).startswith(f"{path}: ")
+    files, wildcards = Named(screening=str(path)), Named(model="a", step="1")
+    assert refused(lambda: left_out(files, wildcards)).startswith(f"{path}: ")
     rows = {"model": "a", "step": 1, "shared": 1.0, "shared_with": "b", "excluded": True}
     write_table(path, SCREENING, [rows], {})
-    assert screened_out(str(path), Wildcards(model="a", step="1"))
+    assert left_out(files, wildcards) == "same weights"
 
 
 STATES = {
