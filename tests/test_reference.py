@@ -46,7 +46,10 @@ def test_evaluation_blocks_are_taken_in_float32(folder, dtype):
 
 @pytest.mark.parametrize(
     ("scheme", "levels"),
-    [(Quantize("maximum", "tensor", "all"), [65536, 4096, 512]), (Noise("relative", "all"), [1e-4, 1e-3, 1e-2])],
+    [
+        (Quantize(range="maximum", scope="tensor", parameters="all"), [65536, 4096, 512]),
+        (Noise(scale="relative", parameters="all"), [1e-4, 1e-3, 1e-2]),
+    ],
 )
 def test_grids_and_noise_too_fine_for_bfloat16_are_told_apart(folder, scheme, levels):
     """Of a model whose chains are in bfloat16: every level changes the weights, and a finer one less."""
