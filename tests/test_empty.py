@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from docutils.core import publish_string
+from smdl.rulers.measures import measures
 
 import smdl.figures
 from smdl.analysis.gather import checkpoints, llc
@@ -24,7 +25,6 @@ from smdl.report.front import front_page
 from smdl.report.pages import page
 from smdl.report.runs import runs
 from smdl.report.summary import summary
-from smdl.rulers.measures import measures
 from smdl.settings.config import validated
 from smdl.tables import FLAG, INTEGER, NUMBER, TEXT, Table, empty, read_table, write_csv, write_table
 from smdl.tables.registry import by_theme, declared

@@ -4,13 +4,13 @@ import numpy as np
 import pandas as pd
 import pytest
 from scipy import stats
+from smdl.rulers.measures import measures
+from smdl.tables.coding import BITS_BACK, CODING, PROXIES, TWO_PART
 
 from smdl.analysis.permutation import orders, p_values
 from smdl.analysis.rulers import ALL_MODELS, FEWEST_MODELS, Bootstrap, corrected, partial_spearman, rulers, spearman
 from smdl.figures import rulers_map as figure
-from smdl.rulers.measures import measures
 from smdl.tables import empty
-from smdl.tables.coding import BITS_BACK, CODING, PROXIES, TWO_PART
 from smdl.tables.rulers import MEASURES, RULERS
 from smdl.tables.study import CHECKPOINTS, CRITICAL, LLC
 
