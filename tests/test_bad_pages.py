@@ -398,7 +398,7 @@ def hostile(small_study, tmp_path_factory) -> Path:
     config["compression"]["schemes"]["prune"]["variants"] = {key: {"score": "magnitude"} for key in variants}
     config["compression"]["headline"] = {"scheme": "prune", "variant": HOSTILE["end of script"], "epsilon": 0.02}
     config["compression"]["schemes"].pop("quantize")
-    config["coding"]["lengths"] = {"enabled": False}
+    config["rulers"]["coding"] = {"enabled": False}
     run = snakemake(folder, config, warm=True)
     assert run.returncode == 0, run.stderr[-3000:]
     made = tool("report", folder)

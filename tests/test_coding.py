@@ -265,7 +265,7 @@ MODELS = {
     "gpt2": small_models.gpt2,
 }
 VARIANTS = [
-    Quantize(range_, scope, parameters)
+    Quantize(range=range_, scope=scope, parameters=parameters)
     for range_ in get_args(get_type_hints(Quantize)["range"])
     for scope in get_args(get_type_hints(Quantize)["scope"])
     for parameters in get_args(Parameters)
@@ -308,7 +308,7 @@ def test_along_a_curve_the_weights_are_coded_as_they_were_quantized(weights):
     bits, entropies = {}, {}
     for parameters in ("linear", "matrices", "all"):
         for scope in ("global", "tensor"):
-            scheme = Quantize("minimised", scope, parameters)
+            scheme = Quantize(range="minimised", scope=scope, parameters=parameters)
             rows = curve_lengths(weights, curve, scheme, coder).set_index(["levels", "code"])
             assert set(rows["delta_loss"]) == {0.1, 0.8}
             grids = quantized(weights, scheme, 4, 0.5).values()
@@ -324,14 +324,14 @@ def test_along_a_curve_the_weights_are_coded_as_they_were_quantized(weights):
 
 
 def test_query_key_and_value_of_a_fused_matrix_have_grids_of_their_own(weights):
-    grids = quantized(weights, Quantize("maximum", "tensor", "linear"), 16, None)
+    grids = quantized(weights, Quantize(range="maximum", scope="tensor", parameters="linear"), 16, None)
     fused = [grid.bound for name, grid in grids.items() if "layers.0.attention.query_key_value" in name]
     assert len(set(fused)) == 3
 
 
 def test_two_part_totals_name_the_least_and_the_critical_precisions(weights):
     curve = pd.DataFrame({"level": [64, 16, 4], "delta_loss": [0.0, 0.1, 0.8], "tuned": [np.nan] * 3})
-    lengths = curve_lengths(weights, curve, Quantize("maximum", "tensor", "all"), Coder(2, 4))
+    lengths = curve_lengths(weights, curve, Quantize(range="maximum", scope="tensor", parameters="all"), Coder(2, 4))
     totals = two_part_totals(lengths, loss=2.0, tokens=1e9, epsilons=[0.05, 0.5, 1.0])
     own = totals[totals["code"] == "arithmetic"].set_index("choice")
     assert own.loc["least total", "levels"] == 64
