@@ -1,5 +1,6 @@
 """The table of rulers: correlations against scipy, what counts as a comparison, and a picture of it."""
 
+import hashlib
 from collections.abc import Callable
 from types import SimpleNamespace
 
@@ -308,7 +309,8 @@ def checkpoint(tmp_path_factory) -> Checkpoint:
     files = {name: str(folder / f"{name}.parquet") for name in ("manifest", "losses", "splits")}
     files["blocks"] = str(folder / "blocks.npy")
     save_blocks(files["blocks"], blocks)
-    split = Split("evaluation", 0, len(blocks), blocks.shape[1], 256, "")
+    digest = hashlib.sha256(np.ascontiguousarray(blocks)).hexdigest()
+    split = Split("evaluation", 0, len(blocks), blocks.shape[1], 256, digest)
     write_table(files["splits"], CORPUS, split_rows([split], ""), {})
     here = {"model": "tiny", "step": 7}
     write_table(files["manifest"], MANIFEST, [{**here, **row} for row in tensor_manifest(folder)], {})
