@@ -10,6 +10,9 @@ from pathlib import Path
 
 from smdl.compression.registry import SCHEMES as DECLARED
 from smdl.models.architectures import CHOOSY
+from smdl.rulers.registry import GATHERED
+from smdl.rulers.registry import RULERS as DECLARED_RULERS
+from smdl.rulers.registry import build as build_ruler
 from smdl.runtime import claim, leash, stop, warm
 from smdl.runtime.cluster import guard
 from smdl.runtime.cluster import resources as needs
@@ -49,13 +52,18 @@ onstart:
 MODELS = config["models"]
 WINDOWS = {model: its["window"] for model, its in MODELS.items() if "window" in its}
 SCHEMES = config["compression"]["schemes"]
+RULERS = {
+    name: ruler
+    for name in DECLARED_RULERS
+    if (ruler := build_ruler(name, config["rulers"][name])).enabled
+}
 TABLES = ["checkpoints", "audit", "llc", "curves", "critical", "regressions"]
 FIGURES = ["findings", "delta_loss", "critical_bits", "training", "traces", "overview", "sizes"] + [
     f"schemes/{scheme}"
     for scheme in SCHEMES
     if any(scheme in its["schemes"] for its in MODELS.values())
 ]
-if any(config["coding"][measure]["enabled"] for measure in ("lengths", "bits_back", "proxies")):
+if RULERS:
     TABLES += ["measures", "rulers"]
     FIGURES += ["rulers_map"]
 PAGES = ["explorer", "settings", *TABLES, "exclusions", "runs"]
@@ -95,13 +103,21 @@ def of_schemes(pattern):
     ]
 
 
-def measured(model):
-    """The tables of the rulers that are taken of a model; coding lengths follow the curve of its quantization."""
+def taken_of(model):
+    """The rulers of a model that have a job per checkpoint; one that follows a scheme's curve needs the scheme."""
     return [
-        table
-        for table in MEASURED
-        if table not in ("coding", "two_part") or "quantize" in MODELS[model]["schemes"]
+        name
+        for name, ruler in RULERS.items()
+        if ruler.tables and (not ruler.follows or ruler.follows in MODELS[model]["schemes"])
     ]
+
+
+def ruled(ruler):
+    """The outputs of a ruler's job."""
+    return {
+        table.name: f"<results>/rulers/{ruler}/{{model}}/step{{step}}/{table.name}.parquet"
+        for table in DECLARED_RULERS[ruler].tables
+    }
 
 
 def weights(wildcards):
@@ -161,10 +177,7 @@ def users_before(wildcards):
             "<results>/compression/{scheme}/{{model}}/step{{step}}/critical.parquet",
             scheme=MODELS[wildcards.model]["schemes"],
         ),
-        *expand(
-            "<results>/coding/{{model}}/step{{step}}/{table}.parquet",
-            table=measured(wildcards.model),
-        ),
+        *(path for name in taken_of(wildcards.model) for path in ruled(name).values()),
     ]
     return expand(users, model=wildcards.model, step=steps[place])
 
@@ -286,10 +299,14 @@ def training_tokens(wildcards):
 
 
 def scheme_settings(scheme):
-    """What decides the numbers of a scheme's job."""
+    """What decides the numbers of a scheme's job; grids and noise are too fine for bfloat16."""
     common = ("batch_size", "dense_bits", "epsilons", "mode", "error_rate")
     return canonical(
-        {**{name: config["compression"][name] for name in common}, **SCHEMES.get(scheme, {})}
+        {
+            "dtype": "float32",
+            **{name: config["compression"][name] for name in common},
+            **SCHEMES.get(scheme, {}),
+        }
     )
 
 

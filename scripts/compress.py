@@ -4,26 +4,18 @@ from smdl.runtime.job import job
 
 with job(snakemake) as this:
     from smdl.compression.sweep import sweep
-    from smdl.corpus.blocks import load_split, read_splits
-    from smdl.models.loading import load
-    from smdl.models.same_weights import check_weights
-    from smdl.tables import read_table
-    from smdl.tables.study import CRITICAL, CURVES, losses_of_split
+    from smdl.models.checkpoint import Checkpoint
+    from smdl.tables.study import CRITICAL, CURVES
 
-    check_weights(snakemake.params.folder, snakemake.input.manifest)
-    splits = read_splits(snakemake.input.splits)
+    checkpoint = Checkpoint.of(snakemake, this.settings["dtype"])
+    scheme = snakemake.params.scheme
     curves, critical = sweep(
-        load(snakemake.params.folder),
-        load_split(snakemake.input.blocks, splits, "evaluation"),
-        losses_of_split(read_table(snakemake.input.losses), "evaluation"),
-        load_split(snakemake.input.blocks, splits, "calibration"),
-        snakemake.params.scheme,
+        checkpoint.load(),
+        checkpoint.blocks("evaluation"),
+        checkpoint.losses("evaluation"),
+        checkpoint.blocks("calibration"),
+        scheme,
         this.settings,
     )
-    here = {
-        "model": snakemake.wildcards.model,
-        "step": int(snakemake.wildcards.step),
-        "scheme": snakemake.params.scheme,
-    }
-    this.write(snakemake.output.curves, CURVES, curves.assign(**here))
-    this.write(snakemake.output.critical, CRITICAL, critical.assign(**here))
+    this.write(snakemake.output.curves, CURVES, checkpoint.rows(curves, scheme=scheme))
+    this.write(snakemake.output.critical, CRITICAL, checkpoint.rows(critical, scheme=scheme))

@@ -56,7 +56,7 @@ BAD = [
     ("llc/chains", math.inf, "llc.chains: inf is not a finite number"),
     ("llc/chains", math.nan, "llc.chains: nan is not a finite number"),
     ("llc/lr", 1e300, "llc.lr: 1e+300 is too large; at most 1e+30"),
-    ("coding/tokens", 10**400, "coding.tokens: 1000000000"),
+    ("rulers/coding", {"tokens": 10**400}, "rulers.coding.tokens: 1000000000"),
     ("llc/save_every", 0, "llc.save_every: 0 is too small; more than 0"),
     ("compression/schemes/quantize/levels", [2, math.nan], "quantize.levels.1: nan is not a finite number"),
     ("compression/schemes/noise/levels/last", math.inf, f"{LEVELS}.last: inf is not a finite number"),

@@ -386,7 +386,7 @@ def hostile(small_study, tmp_path_factory) -> Path:
     config["compression"]["headline"] = {"scheme": "prune", "variant": HOSTILE["end of script"], "epsilon": 0.02}
     config["compression"]["schemes"].pop("quantize")
     del config["models"]["tiny"]["window"]
-    config["coding"]["lengths"] = {"enabled": False}
+    config["rulers"]["coding"] = {"enabled": False}
     run = snakemake(folder, config, warm=True)
     assert run.returncode == 0, run.stderr[-3000:]
     made = tool("report", folder)

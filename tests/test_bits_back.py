@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.distributions import Normal, kl_divergence
 
-from smdl.rulers.bits_back import (
+from smdl.rulers.codes.noisy import (
     MixturePrior,
     NoisySettings,
     bound_gradients,

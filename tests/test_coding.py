@@ -15,8 +15,7 @@ import small_models
 from smdl.compression.grid import from_codes
 from smdl.compression.schemes.quantize import Quantize
 from smdl.compression.weights import Parameters, Weights
-from smdl.rulers.coding import curve_lengths, quantized, stated_lengths, two_part_totals
-from smdl.rulers.entropy import (
+from smdl.rulers.codes.entropy import (
     LONGEST,
     arithmetic_decode,
     arithmetic_encode,
@@ -26,11 +25,12 @@ from smdl.rulers.entropy import (
     huffman_encode,
     huffman_lengths,
 )
-from smdl.rulers.lengths import ENCODERS, Coder, coding_lengths
-from smdl.rulers.priors import PARAMETER_BITS, fit_mixture, gaussian, laplacian, mixture
-from smdl.rulers.quantized import quantize
-from smdl.rulers.structured import dictionary_and_assignments, distinct_blocks, mask_and_survivors, mask_bits
-from smdl.rulers.two_part import critical_precision, least_total
+from smdl.rulers.codes.lengths import ENCODERS, Coder, coding_lengths
+from smdl.rulers.codes.priors import PARAMETER_BITS, fit_mixture, gaussian, laplacian, mixture
+from smdl.rulers.codes.quantized import quantize
+from smdl.rulers.codes.structured import dictionary_and_assignments, distinct_blocks, mask_and_survivors, mask_bits
+from smdl.rulers.codes.two_part import critical_precision, least_total
+from smdl.rulers.codes.weights import curve_lengths, quantized, stated_lengths, two_part_totals
 from smdl.runtime.errors import StudyError
 
 symbols = st.integers(1, 40).flatmap(

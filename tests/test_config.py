@@ -101,7 +101,8 @@ MISTAKES = [
     ("compression/headline/scheme", "distil", "compression.headline.scheme: 'distil' is not one of factorize"),
     ("compression/headline/variant", "loose", "compression.headline.variant: 'loose' is not one of minimised, maximum"),
     ("compression/headline/epsilon", 0.4, "compression.headline.epsilon: 0.4 is not one of epsilons"),
-    ("coding/lengths", {"variant": "best"}, "coding.lengths.variant: 'best' is not a variant of the scheme quantize:"),
+    ("rulers/coding", {"variant": "best"}, "rulers.coding.variant: 'best' is not a variant of the scheme quantize:"),
+    ("rulers/codings", {}, "rulers: unknown key 'codings'; did you mean coding?"),
     ("regression", {"admit": ["fine"]}, "regression.admit.0: 'fine' is not one of ok"),
 ]
 

@@ -24,7 +24,7 @@ from smdl.report.front import front_page
 from smdl.report.pages import page
 from smdl.report.runs import runs
 from smdl.report.summary import summary
-from smdl.rulers.measures import measures
+from smdl.rulers.registry import RULERS, measures
 from smdl.settings.config import validated
 from smdl.tables import FLAG, INTEGER, NUMBER, TEXT, Table, empty, read_table, write_csv, write_table
 from smdl.tables.registry import by_theme, declared
@@ -183,7 +183,7 @@ def test_a_study_whose_checkpoints_are_all_screened_out_has_empty_tables(tmp_pat
         ),
         "regressions": regressions(none["critical"], none["llc"], {}, SETTINGS["headline"], ["ok"]),
         "exclusions": exclusions(none["llc"], none["critical"], {}, ["ok"]),
-        "measures": measures(none["checkpoints"], none["llc"], ["ok"], proxies=none["proxies"]),
+        "measures": measures(RULERS, none, ["ok"]),
         "rulers": rulers(none["measures"], none["critical"], Bootstrap(10, 1)),
     }
     for name, rows in made.items():

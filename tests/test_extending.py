@@ -76,3 +76,40 @@ def test_a_scheme_is_one_file(copy):
     critical = pd.read_csv(copy.parent / "results/small/tables/critical.csv")
     assert set(critical.loc[critical["scheme"] == "shrink", "variant"]) == {"linear"}
     assert "shrink" in set(pd.read_csv(copy.parent / "results/small/tables/regressions.csv")["scheme"])
+
+
+def test_a_ruler_is_one_file(copy):
+    (copy / "src/smdl/rulers/unevenness.py").write_text(example("rulers.md", "python"))
+    config = small_config()
+    config["models"]["tiny"]["steps"] = [10, 20, 30]
+    config["rulers"] |= yaml.safe_load(example("rulers.md", "yaml"))["rulers"]
+
+    planned = snakemake(copy, config, "-n", profile="slurm-plain")
+    assert jobs(planned.stdout)["unevenness"] == 3, planned.stderr
+    asked = re.search(r"^rule unevenness:.*?resources: ([^\n]*)", planned.stdout, re.DOTALL | re.MULTILINE)[1]
+    assert "gpu" not in asked.replace("gpu=0", ""), "it reads weights and runs no model"
+    assert "mem_mb=" in asked and "runtime=" in asked
+
+    wrong = small_config()
+    wrong["rulers"]["unevenness"] = {"larges": 0.1}
+    refused = snakemake(copy, wrong, "-n")
+    assert "unknown key 'larges'; did you mean largest?" in refused.stderr
+    pages = "from smdl.runtime.reference_docs import configuration, outputs; print(configuration(), outputs())"
+    reference = run(copy, sys.executable, "-c", pages).stdout
+    assert "`rulers.unevenness.largest`" in reference
+    assert "### unevenness" in reference
+
+    made = snakemake(copy, config, "--", "results/small/tables/rulers.csv")
+    assert made.returncode == 0, made.stderr
+    for table in ("measures", "rulers"):
+        assert "unevenness" in set(pd.read_csv(copy.parent / f"results/small/tables/{table}.csv")["measure"])
+
+
+def test_a_ruler_that_runs_the_model_goes_where_the_gpus_are(copy):
+    text = example("rulers.md", "python").replace("version = 1", "version = 1\n    runs_model = True")
+    (copy / "src/smdl/rulers/unevenness.py").write_text(text)
+    rules = "from smdl.runtime.cluster.resources import GPU_RULES; print(*GPU_RULES)"
+    assert "unevenness" in run(copy, sys.executable, "-c", rules).stdout.split()
+    planned = snakemake(copy, small_config(), "-n", profile="slurm-plain")
+    inputs = re.search(r"^rule unevenness:\n *input: ([^\n]*)", planned.stdout, re.MULTILINE)[1]
+    assert "corpus/blocks.npy" in inputs

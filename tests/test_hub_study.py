@@ -50,7 +50,7 @@ CONFIG = {
     "llc": {"batch_size": 4, "chains": 2, "chains_per_job": 2, "draws": 4},
     "disk": {"window": WINDOW},
     "audit": {"limits": {"rise": 0.5}},
-    "coding": {measure: {"enabled": False} for measure in ("lengths", "bits_back")},
+    "rulers": {ruler: {"enabled": False} for ruler in ("coding", "bits_back")},
     "compression": {
         "headline": {"scheme": "quantize", "variant": "minimised", "epsilon": 0.3},
         "schemes": {"quantize": {"levels": [2, 8, 64], "variants": {"minimised": {}}}},
@@ -165,8 +165,8 @@ def test_the_duplicates_are_excluded_and_every_table_says_so(study):
     llc = table(folder, "tables/llc").set_index(["model", "step"])
     assert llc[llc["status"] == "excluded"].index.tolist() == excluded.index.tolist()
     assert (llc.loc[excluded.index, "reason"] == "same weights").all()
-    assert len(table(folder, "coding/second/step2000/proxies")) == 0
-    assert len(table(folder, "coding/second/step3000/proxies")) > 0
+    assert len(table(folder, "rulers/proxies/second/step2000/proxies")) == 0
+    assert len(table(folder, "rulers/proxies/second/step3000/proxies")) > 0
     regressions = table(folder, "tables/regressions").query("window == 'config'")
     assert (regressions["excluded"] >= 1).all()
     assert (regressions["n"] <= 2).all()

@@ -14,6 +14,7 @@ import torch
 import yaml
 
 from hub.checkpoints import small_model
+from smdl.rulers.registry import RULERS
 from smdl.tables import read_provenance
 from workflow import ROOT, SNAKEMAKE, WARM, jobs, small_config, snakemake
 
@@ -55,7 +56,7 @@ def config_of(folder: Path) -> dict:
             "window": [1, 4],
         },
     }
-    config["coding"] = {"bits_back": {"enabled": False}}
+    config["rulers"] = {"bits_back": {"enabled": False}}
     return config
 
 
@@ -102,7 +103,8 @@ def test_every_job_on_an_unsound_checkpoint_ends_at_once_with_empty_tables(study
         for scheme in ("quantize", "prune")
         for name in ("curves", "critical")
     ]
-    names += [f"coding/run/step{step}/{name}" for name in ("coding", "two_part", "proxies")]
+    rulers = (name for name in RULERS if name != "bits_back")
+    names += [f"rulers/{name}/run/step{step}/{table.name}" for name in rulers for table in RULERS[name].tables]
     for name in names:
         assert len(table(study, name)) == 0
         assert read_provenance(study / f"results/small/{name}.parquet")["screened_out"]
@@ -145,8 +147,8 @@ def test_the_jobs_and_the_disk_window_of_a_hubs_model_are_those_of_its_own_schem
     (waits,) = (turn for turn in turns if "turns/some/step2" in turn.split("output:")[1].splitlines()[0])
     inputs = waits.splitlines()[1].split("input: ")[1].split(", ")
     assert sorted(path.removeprefix("results/small/") for path in inputs) == [
-        "coding/some/step1/bits_back.parquet",
-        "coding/some/step1/proxies.parquet",
         "compression/prune/some/step1/critical.parquet",
         "draws/some/step1/block0.parquet",
+        "rulers/bits_back/some/step1/bits_back.parquet",
+        "rulers/proxies/some/step1/proxies.parquet",
     ]

@@ -1,18 +1,31 @@
 """The table of rulers: correlations against scipy, what counts as a comparison, and a picture of it."""
 
+import hashlib
+from collections.abc import Callable
+from types import SimpleNamespace
+
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 from scipy import stats
 
+import small_models
 from smdl.analysis.permutation import orders, p_values
 from smdl.analysis.rulers import ALL_MODELS, FEWEST_MODELS, Bootstrap, corrected, partial_spearman, rulers, spearman
+from smdl.compression.registry import SCHEMES
+from smdl.corpus.blocks import Split, save_blocks, split_rows
 from smdl.figures import rulers_map as figure
-from smdl.rulers.measures import measures
-from smdl.tables import empty
-from smdl.tables.coding import BITS_BACK, CODING, PROXIES, TWO_PART
-from smdl.tables.rulers import MEASURES, RULERS
-from smdl.tables.study import CHECKPOINTS, CRITICAL, LLC
+from smdl.models.checkpoint import Checkpoint
+from smdl.models.loading import block_losses, load, tensor_manifest
+from smdl.rulers.registry import GATHERED, RULERS, measures
+from smdl.rulers.ruler import Curve
+from smdl.runtime.errors import StudyError
+from smdl.tables import Table, empty, write_table
+from smdl.tables.registry import declared
+from smdl.tables.rulers import MEASURES
+from smdl.tables.rulers import RULERS as COMPARED
+from smdl.tables.study import CORPUS, CRITICAL, LOSSES, MANIFEST
 
 QUICK = Bootstrap(resamples=200, seed=0)
 NAMES = ("one", "two", "three", "four", "five", "six")
@@ -36,7 +49,7 @@ def study(steps: int = 12, models: int = 2) -> tuple[pd.DataFrame, pd.DataFrame]
 
 
 def test_the_table_has_a_row_for_every_pair_and_scope_and_conforms():
-    table = RULERS.conform(rulers(*study(), QUICK))
+    table = COMPARED.conform(rulers(*study(), QUICK))
     assert len(table) == 4 * 2 * 3
     assert set(table["scope"]) == {"one", "two", ALL_MODELS}
 
@@ -140,10 +153,10 @@ def test_drawn_orders_agree_with_the_t_approximation_and_never_give_zero():
 
 def test_without_critical_levels_or_checkpoints_the_table_is_empty():
     measured, critical = study()
-    assert RULERS.conform(rulers(measured, empty(CRITICAL), QUICK)).empty
-    assert RULERS.conform(rulers(empty(MEASURES), empty(CRITICAL), QUICK)).empty
+    assert COMPARED.conform(rulers(measured, empty(CRITICAL), QUICK)).empty
+    assert COMPARED.conform(rulers(empty(MEASURES), empty(CRITICAL), QUICK)).empty
     nothing = rulers(empty(MEASURES), critical, QUICK)
-    assert RULERS.conform(nothing).empty
+    assert COMPARED.conform(nothing).empty
 
 
 def test_a_model_that_was_not_measured_is_compared_with_nothing():
@@ -155,9 +168,8 @@ def test_a_model_that_was_not_measured_is_compared_with_nothing():
 
 
 def test_measures_of_nothing_are_none():
-    tables = {"coding": CODING, "two_part": TWO_PART, "bits_back": BITS_BACK, "proxies": PROXIES}
-    bare = measures(empty(CHECKPOINTS), empty(LLC), ["ok"], **{name: empty(its) for name, its in tables.items()})
-    assert MEASURES.conform(bare).empty
+    assert MEASURES.conform(measures(RULERS, tables_of(empty), ["ok"])).empty
+    assert MEASURES.conform(measures([], tables_of(empty), ["ok"])).empty
 
 
 def test_what_the_loss_explains_is_taken_away():
@@ -214,27 +226,103 @@ def test_the_heat_map_shows_every_measure_and_scope():
 
 def test_measures_come_from_every_table_that_is_there():
     here = {"model": "one", "step": 1}
-    checkpoints = pd.DataFrame([{**here, "loss": 2.0, "norm": 3.0, "parameters": 10}])
-    llc = pd.DataFrame([{**here, "llc": 5.0, "control": 1.0, "llc_minus_control": 4.0, "status": "ok"}])
-    bare = measures(checkpoints, llc, admit=["ok"])
+    totals = [{**here, "code": "huffman", "choice": why, "total_bits": 9.0} for why in ("least total", "critical at 1")]
+    tables = {
+        "checkpoints": pd.DataFrame([{**here, "loss": 2.0, "norm": 3.0, "parameters": 10}]),
+        "llc": pd.DataFrame([{**here, "llc": 5.0, "control": 1.0, "llc_minus_control": 4.0, "status": "ok"}]),
+        "coding": pd.DataFrame([{**here, "code": "huffman", "levels": 16, "bits_per_parameter": 3.5}]),
+        "two_part": pd.DataFrame(totals),
+        "bits_back": pd.DataFrame([{**here, "weight_bits": 7.0, "total_bits": 8.0}]),
+        "proxies": pd.DataFrame([{**here, "proxy": "gzip_signs", "value": 1.1}]),
+    }
+    bare = measures(GATHERED, tables, admit=["ok"])
     assert set(bare["measure"]) == {"loss", "norm", "parameters", "llc", "llc control", "llc minus control"}
-    assert "llc" not in set(measures(checkpoints, llc.assign(status="negative"), admit=["ok"])["measure"])
-    whole = measures(
-        checkpoints,
-        llc,
-        admit=["ok"],
-        coding=pd.DataFrame([{**here, "code": "huffman", "levels": 16, "bits_per_parameter": 3.5}]),
-        two_part=pd.DataFrame(
-            [
-                {**here, "code": "huffman", "choice": choice, "total_bits": 9.0}
-                for choice in ("least total", "critical at 1")
-            ]
-        ),
-        bits_back=pd.DataFrame([{**here, "weight_bits": 7.0, "total_bits": 8.0}]),
-        proxies=pd.DataFrame([{**here, "proxy": "gzip_signs", "value": 1.1}]),
-    )
-    values = MEASURES.conform(whole).set_index("measure")["value"]
+    negative = {**tables, "llc": tables["llc"].assign(status="negative")}
+    assert "llc" not in set(measures(GATHERED, negative, admit=["ok"])["measure"])
+    values = MEASURES.conform(measures(RULERS, tables, admit=["ok"])).set_index("measure")["value"]
     assert values["bits a parameter, huffman at 16"] == 3.5
     assert values["two-part total, huffman"] == 9.0
     assert values["bits back"] == 7.0
     assert values["gzip_signs"] == 1.1
+
+
+def tables_of(rows: Callable[[Table], pd.DataFrame]) -> dict[str, pd.DataFrame]:
+    """Every table that a ruler reads, by name."""
+    read = [declared(name) for name in GATHERED] + [table for ruler in RULERS.values() for table in ruler.tables]
+    return {table.name: rows(table) for table in read}
+
+
+@pytest.mark.parametrize("name", RULERS)
+def test_every_ruler_declares_what_the_workflow_needs(name):
+    ruler = RULERS[name]
+    assert ruler.__doc__ and ruler.version >= 1
+    assert ruler().enabled, "every setting has a default"
+    assert all({"model", "step"} <= set(table.key) for table in ruler.tables)
+    assert all(declared(table.name) is table for table in ruler.tables), "the reference finds its tables"
+    if ruler.tables:
+        small, large = ruler().cost(64, 64 * 10), ruler().cost(1024, 1024 * 100)
+        assert small.copies >= 1
+        assert 0 < small.tokens < large.tokens
+    if ruler.follows:
+        assert ruler.follows in SCHEMES
+        assert "variant" in ruler.model_fields
+
+
+def test_no_two_rulers_write_the_same_table():
+    names = [table.name for ruler in RULERS.values() for table in ruler.tables]
+    assert len(set(names)) == len(names)
+    assert not set(names) & set(GATHERED)
+
+
+@pytest.mark.parametrize("name", [name for name, ruler in RULERS.items() if ruler.tables])
+def test_every_ruler_measures_a_checkpoint(name, checkpoint):
+    """Its tables conform, its measures are numbers of their checkpoint, and equal seeds give equal numbers."""
+    ruler = RULERS[name]()
+    points = pd.DataFrame({"level": [4.0, 16.0], "delta_loss": [0.5, 0.01], "tuned": [0.5, 0.8]})
+    curve = Curve(SCHEMES[ruler.follows](), points, (0.1,), 16) if ruler.follows else None
+    first, second = (ruler.measure(checkpoint, 1 if ruler.random else None, curve) for _ in range(2))
+    made, again = (
+        {table.name: table.conform(checkpoint.rows(found[table.name])) for table in ruler.tables}
+        for found in (first, second)
+    )
+    for table, rows in made.items():
+        pd.testing.assert_frame_equal(rows, again[table])
+    rows = MEASURES.conform(measures([name], {**tables_of(empty), **made}, ["ok"]))
+    assert len(rows)
+    assert np.isfinite(rows["value"]).all()
+    assert set(zip(rows["model"], rows["step"], strict=True)) == {("tiny", 7)}
+
+
+def test_the_handle_of_a_checkpoint_refuses_other_weights(checkpoint, tmp_path):
+    def handle(folder: str) -> Checkpoint:
+        wildcards = SimpleNamespace(model="tiny", step="7")
+        job = SimpleNamespace(params=SimpleNamespace(folder=folder), input=checkpoint.files, wildcards=wildcards)
+        return Checkpoint.of(job, "float32")
+
+    assert handle(checkpoint.folder) == checkpoint
+    other = load(checkpoint.folder)
+    with torch.no_grad():
+        next(other.parameters()).add_(1)
+    other.save_pretrained(tmp_path)
+    with pytest.raises(StudyError, match="weights of tiny step 7 are not those of the manifest"):
+        handle(str(tmp_path))
+
+
+@pytest.fixture(scope="module")
+def checkpoint(tmp_path_factory) -> Checkpoint:
+    """A trained model as a job finds it: its folder, its manifest and losses, and the corpus."""
+    folder = tmp_path_factory.mktemp("checkpoint")
+    small_models.trained(steps=30).save_pretrained(folder)
+    blocks = small_models.blocks_of("evaluation")[:16]
+    files = {name: str(folder / f"{name}.parquet") for name in ("manifest", "losses", "splits")}
+    files["blocks"] = str(folder / "blocks.npy")
+    save_blocks(files["blocks"], blocks)
+    digest = hashlib.sha256(np.ascontiguousarray(blocks)).hexdigest()
+    split = Split("evaluation", 0, len(blocks), blocks.shape[1], 256, digest)
+    write_table(files["splits"], CORPUS, split_rows([split], ""), {})
+    here = {"model": "tiny", "step": 7}
+    write_table(files["manifest"], MANIFEST, [{**here, **row} for row in tensor_manifest(folder)], {})
+    losses = enumerate(block_losses(load(folder), blocks, 16))
+    rows = [{**here, "split": "evaluation", "block": block, "loss": loss} for block, loss in losses]
+    write_table(files["losses"], LOSSES, rows, {})
+    return Checkpoint("tiny", 7, str(folder), "float32", SimpleNamespace(**files))

@@ -1,9 +1,9 @@
 """Code that decides numbers and the version of its stage change together.
 
 For every stage, a digest of the syntax trees (without comments and docstrings) of its scripts and of all they import
-from smdl is kept in tests/stages.json; likewise for every scheme, without what all schemes share. When the code moved:
-raise the version of the stage (src/smdl/runtime/stages.py) or of the scheme (in its class) if its numbers may change,
-so that users' results are made anew, and write the digests with
+from smdl is kept in tests/stages.json; likewise for every scheme and every ruler, without what all of them share. When
+the code moved: raise the version of the stage (src/smdl/runtime/stages.py) or of the scheme or ruler (in its class) if
+its numbers may change, so that users' results are made anew, and write the digests with
 
     python tests/test_stages.py
 """
@@ -18,6 +18,7 @@ from pathlib import Path
 import pytest
 
 from smdl.compression.registry import SCHEMES
+from smdl.rulers.registry import RULERS
 from smdl.runtime.stages import STAGES
 
 ROOT = Path(__file__).parent.parent
@@ -76,15 +77,24 @@ def without_docstrings(tree: ast.Module) -> str:
 
 
 def versions() -> dict[str, int]:
-    """The versions of all stages and of all schemes."""
-    return STAGES | {f"scheme {name}": scheme.version for name, scheme in SCHEMES.items()}
+    """The versions of all stages, schemes and rulers."""
+    return {
+        **STAGES,
+        **{f"scheme {name}": scheme.version for name, scheme in SCHEMES.items()},
+        **{f"ruler {name}": ruler.version for name, ruler in RULERS.items()},
+    }
+
+
+# Where the modules of a kind are, and the script that all of them share.
+KINDS = {"scheme": ("compression/schemes", "compress"), "ruler": ("rulers", "ruler")}
 
 
 def digest(stage: str) -> str:
     kind, _, name = stage.partition(" ")
-    if kind == "scheme":
-        shared = reached(["compress"], [])
-        trees = reached([], [], [f"compression/schemes/{name}"])
+    if kind in KINDS:
+        folder, script = KINDS[kind]
+        shared = reached([script], [])
+        trees = reached([], [], [f"{folder}/{name}"])
         trees = {module: tree for module, tree in trees.items() if module not in shared}
     else:
         trees = reached(scripts_of(stage), PACKAGES.get(stage, []))
@@ -96,7 +106,7 @@ def digest(stage: str) -> str:
 def test_the_code_of_a_stage_changes_only_with_its_version_or_its_lock(stage):
     locked = json.loads(LOCK.read_text())[stage]
     assert {"version": versions()[stage], "digest": digest(stage)} == locked, (
-        f"the code of {stage} changed: raise its version (stages.py, or the scheme's class) if its numbers may change,"
+        f"the code of {stage} changed: raise its version (stages.py, or its class) if its numbers may change,"
         " then run: python tests/test_stages.py"
     )
 

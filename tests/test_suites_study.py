@@ -34,9 +34,9 @@ CONFIG = {
     },
     "llc": {"batch_size": 4, "chains": 2, "chains_per_job": 2, "burn_in": 2, "draws": 8},
     "audit": {"limits": {"rise": 0.5}},
-    "coding": {
+    "rulers": {
         "bits_back": {"steps": 2, "samples": 2, "batch_size": 4},
-        "lengths": {"levels": [8], "variant": "maximum"},
+        "coding": {"levels": [8], "variant": "maximum"},
     },
     "compression": {
         "mode": "curve",
@@ -150,14 +150,14 @@ def test_codes_are_of_the_parameters_alone(study):
     measured = table(study, "tables/measures")
     assert set(zip(measured["model"], measured["step"], strict=True)) == set(CHECKPOINTS)
     for checkpoint in CHECKPOINTS:
-        coding = of(study, checkpoint, "coding/coding")
+        coding = of(study, checkpoint, "rulers/coding", "coding")
         assert np.allclose(coding["bits"] / coding["bits_per_parameter"], size(checkpoint))
         assert (coding["entropy_bits"] <= size(checkpoint) * np.log2(8)).all()
-        proxies = of(study, checkpoint, "coding/proxies").set_index("proxy")["value"]
+        proxies = of(study, checkpoint, "rulers/proxies", "proxies").set_index("proxy")["value"]
         own = numbers(suites.parameters_of(*checkpoint))
         assert proxies["l1_norm"] == pytest.approx(np.abs(own).sum(), rel=1e-6)
         assert proxies["max_norm"] == pytest.approx(np.abs(own).max())
-        assert np.isfinite(of(study, checkpoint, "coding/bits_back")["total_bits"]).all()
+        assert np.isfinite(of(study, checkpoint, "rulers/bits_back", "bits_back")["total_bits"]).all()
 
 
 def numbers(tensors: suites.Tensors) -> np.ndarray:

@@ -12,6 +12,8 @@ import yaml
 from cluster import Cluster
 from study import HERE, Study
 
+from smdl.rulers.registry import RULERS
+
 CHAINS = tuple(f"neox/step40/block{block}" for block in range(9))
 CANCELLED, TIME, MEMORY, SLURMD, NODE, REQUEUED, PREEMPTED, LATE, LAUNCH = CHAINS
 MINI = HERE.parents[1] / "config.mini.yaml"
@@ -231,5 +233,5 @@ def _shortened(mini: dict[str, Any]) -> dict[str, Any]:
     mini["corpus"] |= {"context": 32, "blocks": {"sampling": 64, "evaluation": 32, "calibration": 16}}
     mini["llc"] |= {"chains": 2, "chains_per_job": 2, "burn_in": 2, "draws": 8}
     mini["compression"]["schemes"] = {scheme: settings}
-    mini["coding"] = {measure: {"enabled": False} for measure in ("lengths", "bits_back", "proxies")}
+    mini["rulers"] = {ruler: {"enabled": False} for ruler in RULERS}
     return mini | {"study": "small", "models": {name: model}}

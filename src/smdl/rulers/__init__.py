@@ -1,1 +1,1 @@
-"""Coding lengths of trained weights: priors, entropy codes, two-part totals, bits back and complexity proxies."""
+"""Rulers: measures of the complexity of a checkpoint, one module each; the mathematics of codes is in ``codes``."""

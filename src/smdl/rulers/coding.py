@@ -1,89 +1,107 @@
-"""The coding lengths of one checkpoint: at a stated precision, and along its quantization curve as two-part totals.
+"""Coding lengths: the bits of a checkpoint's quantized weights under every code, alone and with those of the data."""
 
-Tensors are the views of smdl.compression.weights, which the schemes see too: query, key and value apart, tied weights
-once.
-"""
+from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Annotated
 
-import numpy as np
 import pandas as pd
+from pydantic import Field
 
-from smdl.compression.grid import codes
-from smdl.compression.schemes.quantize import Quantize
-from smdl.compression.weights import Weights, WeightView
-from smdl.rulers.lengths import Coder, coding_lengths
-from smdl.rulers.quantized import Quantized, quantize
-from smdl.rulers.two_part import critical_precision, data_bits, least_total
+from smdl.rulers.ruler import Cost, Curve, Rows, Ruler, from_rows
+from smdl.settings.base import AS_INTEGER, Distinct, Flag, Integer, Name, Number
+from smdl.tables import FLAG, INTEGER, NUMBER, TEXT, Column, Table
+from smdl.tables.study import MODEL, STEP
+
+if TYPE_CHECKING:
+    from smdl.models.checkpoint import Checkpoint
+
+Precision = Annotated[int, Field(ge=2, le=65536), AS_INTEGER]
+
+CODE = Column("code", TEXT, "how the weights are coded")
+LEVELS = Column("levels", INTEGER, "precision: values a weight can take, n_q")
+
+CODING = Table(
+    "coding",
+    "Coding lengths of every checkpoint at the stated precisions, each tensor on a grid up to its largest weight.",
+    ("model", "step", "levels", "code"),
+    (
+        MODEL,
+        STEP,
+        LEVELS,
+        CODE,
+        Column("bits", NUMBER, "length of all weights, tables and parameters of the prior included", "bits"),
+        Column("bits_per_parameter", NUMBER, "length over the number of weights", "bits"),
+        Column("ratio", NUMBER, "dense float32 over the length"),
+        Column("entropy_bits", NUMBER, "entropy of the quantized weights, tensor by tensor", "bits"),
+        Column("efficiency", NUMBER, "entropy over the length"),
+    ),
+)
+
+TWO_PART = Table(
+    "two_part",
+    "Bits of the quantized weights plus bits of the data, at the least total and at the critical precisions.",
+    ("model", "step", "code", "choice"),
+    (
+        MODEL,
+        STEP,
+        CODE,
+        Column("choice", TEXT, "why this precision: least total, or critical at a tolerance"),
+        Column("epsilon", NUMBER, "that tolerance", "nats"),
+        LEVELS,
+        Column("inside", FLAG, "whether the least total lies inside the curve, not at its end"),
+        Column("weight_bits", NUMBER, "length of the weights", "bits"),
+        Column("data_bits", NUMBER, "n L / ln 2 with the loss at that precision", "bits"),
+        Column("total_bits", NUMBER, "both parts", "bits"),
+    ),
+)
 
 
-def stated_lengths(weights: Weights, levels: list[int], coder: Coder) -> pd.DataFrame:
-    """Rows (levels, code, lengths) of all weights, each tensor on a grid up to its largest weight."""
-    arrays = _arrays(weights, weights.views)
-    return pd.DataFrame(
-        {"levels": n_q, **row}
-        for n_q in levels
-        for row in coding_lengths(arrays, {name: quantize(array, n_q) for name, array in arrays.items()}, coder)
+class Coding(Ruler):
+    """Coding lengths at stated precisions, and two-part totals along the curve of a quantization."""
+
+    enabled: Flag = Field(True, description="Whether to take them; needs the scheme quantize.")
+    tokens: Number = Field(
+        1.0e6, gt=0, description="n of the two-part totals, the tokens of data that the weights are to pay for."
     )
+    components: Integer = Field(5, ge=1, le=1000, description="Gaussians of the mixture prior.")
+    levels: Annotated[tuple[Precision, ...], Distinct] = Field(
+        (16, 256), min_length=1, max_length=100, description="Stated precisions (values a weight can take)."
+    )
+    variant: Name = Field(
+        "minimised", description="Variant of the scheme quantize whose curve the two-part totals follow."
+    )
+    block: Integer = Field(4, ge=1, description="Weights a motif of the dictionary code.")
 
+    tables = (CODING, TWO_PART)
+    version = 2
+    follows = "quantize"
 
-def curve_lengths(weights: Weights, curve: pd.DataFrame, scheme: Quantize, coder: Coder) -> pd.DataFrame:
-    """Rows (levels, delta_loss, code, lengths) at every precision of ``curve``: columns level, delta_loss and tuned.
+    def cost(self, context: int, evaluation: int) -> Cost:
+        # Codes and bits of the largest tensor come on top of the weights; every precision is encoded and decoded.
+        return Cost(copies=8, tokens=300 * evaluation)
 
-    What is coded is what ``scheme`` put into the model when the loss was taken, at the tuned value of each row; weights
-    that it does not touch are sent as they are.
-    """
-    views = weights.select(scheme.parameters)
-    arrays = _arrays(weights, views)
-    dense = weights.elements - sum(view.elements for view in views)
-    rows = []
-    for point in curve.sort_values("level").itertuples():
-        grids = quantized(weights, scheme, int(point.level), None if pd.isna(point.tuned) else point.tuned)
-        for row in coding_lengths(arrays, grids, coder, dense):
-            rows.append({"levels": int(point.level), "delta_loss": point.delta_loss, **row})
-    return pd.DataFrame(rows)
+    def measure(self, checkpoint: Checkpoint, seed: int | None, curve: Curve | None) -> Mapping[str, Rows]:
+        from smdl.compression.weights import Weights
+        from smdl.rulers.codes.lengths import Coder
+        from smdl.rulers.codes.weights import curve_lengths, stated_lengths, two_part_totals
 
+        weights = Weights(checkpoint.load("float32"))
+        coder = Coder(self.components, self.block, curve.dense_bits)
+        lengths = curve_lengths(weights, curve.points, curve.scheme, coder)
+        loss = checkpoint.losses("evaluation").mean()
+        return {
+            "two_part": two_part_totals(lengths, loss, self.tokens, curve.epsilons),
+            "coding": stated_lengths(weights, self.levels, coder),
+        }
 
-def quantized(weights: Weights, scheme: Quantize, levels: int, tuned: float | None) -> dict[str, Quantized]:
-    """The codes that ``scheme`` gives to every view that it quantizes, by the view's name."""
-    return {
-        view.name: Quantized(codes(weights[view], levels, m).flatten().int().cpu().numpy(), levels, m)
-        for view, m in scheme.bounds(weights, tuned).items()
-    }
-
-
-def _arrays(weights: Weights, views: Iterable[WeightView]) -> dict[str, np.ndarray]:
-    return {view.name: weights[view].float().cpu().numpy() for view in views}
-
-
-def two_part_totals(lengths: pd.DataFrame, loss: float, tokens: float, epsilons: list[float]) -> pd.DataFrame:
-    """Rows (code, choice, epsilon, levels, bits) at the precision of the least total and at every critical precision.
-
-    ``lengths`` is what ``curve_lengths`` gave, ``loss`` the uncompressed loss (nats a token). A tolerance that no
-    precision keeps has no row.
-    """
-    rows = []
-    for code, own in lengths.groupby("code", sort=False):
-        own = own.sort_values("levels").set_index("levels")
-        best = least_total(own.index.to_numpy(), own["bits"].to_numpy(), loss + own["delta_loss"].to_numpy(), tokens)
-        choices = [("least total", np.nan, best.levels, best.inside)]
-        for epsilon in epsilons:
-            levels = critical_precision(own.index.to_numpy(), own["delta_loss"].to_numpy(), epsilon)
-            if levels is not None:
-                choices.append((f"critical at {epsilon:g}", epsilon, levels, True))
-        for choice, epsilon, levels, inside in choices:
-            weight_bits = own.loc[levels, "bits"]
-            data = data_bits(loss + own.loc[levels, "delta_loss"], tokens)
-            rows.append(
-                {
-                    "code": code,
-                    "choice": choice,
-                    "epsilon": epsilon,
-                    "levels": levels,
-                    "inside": inside,
-                    "weight_bits": weight_bits,
-                    "data_bits": data,
-                    "total_bits": weight_bits + data,
-                }
-            )
-    return pd.DataFrame(rows)
+    @classmethod
+    def measures(cls, tables: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
+        coding, totals = tables["coding"], tables["two_part"]
+        names = "bits a parameter, " + coding["code"] + " at " + coding["levels"].astype(str)
+        least = totals[totals["choice"] == "least total"]
+        parts = (
+            from_rows(coding, names, "bits_per_parameter"),
+            from_rows(least, "two-part total, " + least["code"], "total_bits"),
+        )
+        return pd.concat(parts)

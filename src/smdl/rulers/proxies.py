@@ -5,15 +5,27 @@ block decomposition method of its sign bits is left out: its only library, pybdm
 setuptools is 81 or newer or not there (it needs pkg_resources).
 """
 
+from __future__ import annotations
+
 import bz2
 import gzip
 import lzma
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING
 
 import numpy as np
+import pandas as pd
 import zstandard
+from pydantic import Field
 
-from smdl.rulers.quantized import quantize
+from smdl.rulers.codes.quantized import quantize
+from smdl.rulers.ruler import Cost, Curve, Rows, Ruler, from_rows
+from smdl.settings.base import Integer
+from smdl.tables import NUMBER, TEXT, Column, Table
+from smdl.tables.study import MODEL, STEP
+
+if TYPE_CHECKING:
+    from smdl.models.checkpoint import Checkpoint
 
 LZMA_LEVEL = 9
 COMPRESSORS: dict[str, Callable[[bytes], bytes]] = {
@@ -22,6 +34,39 @@ COMPRESSORS: dict[str, Callable[[bytes], bytes]] = {
     "lzma": lambda data: lzma.compress(data, preset=LZMA_LEVEL),
     "zstd": lambda data: zstandard.ZstdCompressor(level=19).compress(data),
 }
+
+PROXIES = Table(
+    "proxies",
+    "Proxies of algorithmic complexity of every checkpoint.",
+    ("model", "step", "proxy"),
+    (
+        MODEL,
+        STEP,
+        Column("proxy", TEXT, "compressor_view (raw over compressed bytes), or a norm"),
+        Column("value", NUMBER, "its value"),
+    ),
+)
+
+
+class Proxies(Ruler):
+    """Compressors on the bytes of a checkpoint, sparsity and norms."""
+
+    levels: Integer = Field(256, ge=2, le=65536, description="Precision of the quantized codes.")
+
+    tables = (PROXIES,)
+    version = 2
+
+    def cost(self, context: int, evaluation: int) -> Cost:
+        # lzma and zstd at their highest levels take about a minute for 100 MB.
+        return Cost(copies=6, tokens=300 * evaluation)
+
+    def measure(self, checkpoint: Checkpoint, seed: int | None, curve: Curve | None) -> Mapping[str, Rows]:
+        found = proxies(checkpoint.stored(), self.levels)
+        return {"proxies": [{"proxy": name, "value": value} for name, value in found.items()]}
+
+    @classmethod
+    def measures(cls, tables: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
+        return from_rows(tables["proxies"], tables["proxies"]["proxy"], "value")
 
 
 def proxies(weights: dict[str, np.ndarray], levels: int) -> dict[str, float]:

@@ -85,7 +85,7 @@ def outputs() -> str:
         " and commit (`smdl.tables.read_provenance`).",
     ]
     for theme, tables in by_theme().items():
-        parts.append(f"## Tables of smdl.tables.{theme}")
+        parts.append(f"## Tables of smdl.{theme}")
         parts += [_table(table) for table in tables]
     return "\n\n".join(parts) + "\n"
 

@@ -11,11 +11,7 @@ import pandas as pd
 
 from smdl.models.audit import own_findings
 from smdl.tables import read_table, write_table
-from smdl.tables.coding import BITS_BACK, CODING, PROXIES, TWO_PART
-from smdl.tables.study import STUDY
-from smdl.tables.sweep import SWEEP
-
-TABLES = {table.name: table for table in (*STUDY, CODING, TWO_PART, BITS_BACK, PROXIES, SWEEP)}
+from smdl.tables.registry import by_theme
 
 
 def left_out(files: Any, wildcards: Any) -> str:
@@ -41,9 +37,10 @@ def _screened_out(screening: str, wildcards: Any) -> bool:
 
 def leave_empty(output: Any) -> None:
     """Write every named output of a job: the table that its name, file or folder tells, without rows; else a folder."""
+    known = {table.name: table for tables in by_theme().values() for table in tables}
     for name, path in output.items():
         file = Path(path)
-        table = next((TABLES[key] for key in (name, file.stem, file.parts[-3]) if key in TABLES), None)
+        table = next((known[key] for key in (name, file.stem, file.parts[-3]) if key in known), None)
         if table:
             write_table(path, table, [], {"screened_out": True})
         else:

@@ -17,7 +17,7 @@ STAGES = {
     "gather": 1,
     "figures": 1,
     "theory": 1,
-    "coding": 2,
+    "rulers": 1,
     "hinton": 1,
     "report": 1,
 }

@@ -9,7 +9,6 @@ from pydantic_core import PydanticCustomError
 from smdl.settings.audit import Audit
 from smdl.settings.base import LONGEST_NAME, Integer, Section, section
 from smdl.settings.calibration import Calibration, check_calibration
-from smdl.settings.coding import Coding, check_coding
 from smdl.settings.compression import Compression, check_compression
 from smdl.settings.corpus import Corpus, check_corpus, check_text
 from smdl.settings.disk import Disk
@@ -17,6 +16,7 @@ from smdl.settings.hinton import Hinton, check_hinton
 from smdl.settings.llc import Llc, ModelLlc, check_sampler
 from smdl.settings.models import AnyModel, ModelName, TrainedModel, check_model
 from smdl.settings.regression import Regression
+from smdl.settings.rulers import Rulers, check_rulers
 from smdl.settings.schemes import Schemes
 from smdl.settings.sweep import Sweep, check_sweep
 from smdl.settings.theory import Theory, check_theory
@@ -58,7 +58,7 @@ class Study(Section):
     regression: Regression = section()
     theory: Theory = section()
     hinton: Hinton = section()
-    coding: Coding = section()
+    rulers: Rulers = section()
 
     @model_validator(mode="before")
     @classmethod
@@ -91,7 +91,7 @@ def conflicts(study: Study) -> Iterator[str]:
         yield from check_sampler(f"models.{name}", (model.llc or ModelLlc()).over(study.llc), study.corpus)
     yield from check_compression(study.compression, study.corpus)
     yield from _check_headline(study)
-    yield from check_coding(study.coding, schemes)
+    yield from check_rulers(study.rulers, schemes)
     yield from check_sweep(study.sweep, study.models)
     yield from check_theory(study.theory)
     yield from check_hinton(study.hinton)

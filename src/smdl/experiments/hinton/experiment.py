@@ -12,7 +12,7 @@ from scipy.stats import t as student
 from smdl.experiments.hinton.data import Cases, Rule, make
 from smdl.experiments.hinton.network import Shape, output
 from smdl.experiments.hinton.training import NoisyNetwork, relative_error, ridge, train_exact, train_noisy
-from smdl.rulers.bits_back import MixturePrior
+from smdl.rulers.codes.noisy import MixturePrior
 
 # Relative errors printed in section 9 of the paper, on its own data; for orientation only.
 PUBLISHED = {

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from smdl.experiments.hinton.data import Cases
 from smdl.experiments.hinton.network import Shape, expected_squared_error, output, output_moments
-from smdl.rulers.bits_back import MixturePrior, mixture_bound
+from smdl.rulers.codes.noisy import MixturePrior, mixture_bound
 
 
 @dataclass(frozen=True)

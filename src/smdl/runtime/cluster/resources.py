@@ -9,6 +9,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from smdl.compression.registry import SCHEMES
+from smdl.rulers.registry import RULERS
 from smdl.tables import read_provenance
 
 # Python, torch and two Snakemakes, before any weight is loaded (MB).
@@ -21,7 +22,10 @@ GPU_RATE, CPU_RATE = 4e13, 5e9
 GPU_FROM_PARAMETERS = 5_000_000
 MARGIN = 2.0
 # The rules that load a model and run it: the profiles send them to the partition with GPUs.
-GPU_RULES = ("train", "reference", "llc_chains", "sweep_chains", "bits_back", *SCHEMES)
+GPU_RULES = (
+    *("train", "reference", "llc_chains", "sweep_chains", *SCHEMES),
+    *(name for name, ruler in RULERS.items() if ruler.runs_model),
+)
 START_MINUTES = 10
 
 

@@ -11,7 +11,7 @@ import numpy as np
 from scipy.special import logsumexp
 from scipy.stats import laplace, norm
 
-from smdl.rulers.quantized import Quantized
+from smdl.rulers.codes.quantized import Quantized
 
 PARAMETER_BITS = 32
 SUMMARY_CHUNKS = 1024

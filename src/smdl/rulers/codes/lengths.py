@@ -5,10 +5,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from smdl.rulers.entropy import arithmetic_decode, arithmetic_encode, entropy_bits, huffman_decode, huffman_encode
-from smdl.rulers.priors import PARAMETER_BITS, gaussian, laplacian, mixture
-from smdl.rulers.quantized import Quantized
-from smdl.rulers.structured import dictionary_and_assignments, distinct_blocks, mask_bits
+from smdl.rulers.codes.entropy import arithmetic_decode, arithmetic_encode, entropy_bits, huffman_decode, huffman_encode
+from smdl.rulers.codes.priors import PARAMETER_BITS, gaussian, laplacian, mixture
+from smdl.rulers.codes.quantized import Quantized
+from smdl.rulers.codes.structured import dictionary_and_assignments, distinct_blocks, mask_bits
 
 DENSE_BITS = 32
 FAMILIES = ("gaussian", "laplace", "mixture")

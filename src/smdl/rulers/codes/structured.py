@@ -6,8 +6,8 @@ from math import ceil, log, log2
 import numpy as np
 from scipy.special import gammaln
 
-from smdl.rulers.entropy import entropy_bits
-from smdl.rulers.priors import PARAMETER_BITS
+from smdl.rulers.codes.entropy import entropy_bits
+from smdl.rulers.codes.priors import PARAMETER_BITS
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,125 @@
+"""Rulers: what is measured of every checkpoint beside its critical levels, and the table that compares them.
+
+One rule per declared ruler that has tables, named after it, with what its class in smdl/rulers declares.
+"""
+
+
+def read_by(ruler):
+    """What the job of a ruler reads beside the checkpoint."""
+    declared = DECLARED_RULERS[ruler]
+    corpus = {
+        "blocks": "<results>/corpus/blocks.npy",
+        "splits": "<results>/corpus/splits.parquet",
+    }
+    curves = {"curves": compressed(declared.follows)["curves"]} if declared.follows else {}
+    return {**(corpus if declared.runs_model else {}), **curves}
+
+
+def ruler_asks(ruler):
+    """What the job of a ruler asks a cluster for."""
+    own = build_ruler(ruler, config["rulers"][ruler])
+    cost = own.cost(config["corpus"]["context"], block_tokens("evaluation"))
+    asked = asks(cost.copies, lambda wc: cost.tokens)
+    return asked if own.runs_model else {**asked, "gpu": 0}
+
+
+def ruler_settings(ruler):
+    """What decides the numbers of a ruler's job."""
+
+    def settings(wildcards):
+        own = {key: value for key, value in config["rulers"][ruler].items() if key != "enabled"}
+        curve = {}
+        if followed := DECLARED_RULERS[ruler].follows:
+            curve = {
+                "scheme": SCHEMES[followed]["variants"][own["variant"]],
+                **{name: config["compression"][name] for name in ("epsilons", "dense_bits")},
+            }
+        return canonical({"ruler": own, "curve": curve, "dtype": MODELS[wildcards.model]["dtype"]})
+
+    return settings
+
+
+# A ruler that follows a scheme's curve is taken where some model has the scheme.
+TAKEN = [
+    ruler
+    for ruler, own in RULERS.items()
+    if not own.tables or any(ruler in taken_of(model) for model in MODELS)
+]
+
+
+for ruler, declared in DECLARED_RULERS.items():
+    if declared.tables:
+
+        rule:
+            """Take one ruler of a checkpoint."""
+            name:
+                ruler
+            input:
+                **OF_CHECKPOINT,
+                **read_by(ruler),
+            output:
+                **ruled(ruler),
+            log:
+                f"<logs>/{ruler}/{{model}}/step{{step}}.log",
+            conda:
+                "../envs/model.yaml"
+            resources:
+                **ruler_asks(ruler),
+            params:
+                version=stage_version("rulers"),
+                ruler=ruler,
+                ruler_version=declared.version,
+                seed=config["seed"] if declared.random else None,
+                folder=checkpoint,
+                settings=ruler_settings(ruler),
+            script:
+                "../scripts/ruler.py"
+
+
+rule rulers:
+    """Every measure of complexity against every critical level, within and across models."""
+    input:
+        **{
+            table: [
+                path.format(model=model, step=step)
+                for model, step in CHECKPOINTS
+                if ruler in taken_of(model)
+            ]
+            for ruler in TAKEN
+            for table, path in ruled(ruler).items()
+        },
+        **{table: f"<results>/tables/{table}.parquet" for table in (*GATHERED, "critical")},
+    output:
+        rulers="<results>/tables/rulers.parquet",
+        rulers_csv=csv("rulers"),
+        measures="<results>/tables/measures.parquet",
+        measures_csv=csv("measures"),
+    log:
+        "<logs>/tables/rulers.log",
+    conda:
+        "../envs/analysis.yaml"
+    params:
+        version=stage_version("gather"),
+        settings=canonical(
+            {
+                "rulers": {ruler: DECLARED_RULERS[ruler].version for ruler in TAKEN},
+                "admit": config["regression"]["admit"],
+                "bootstrap": {
+                    "resamples": config["rulers"]["bootstrap_resamples"],
+                    "seed": config["seed"],
+                },
+            }
+        ),
+    script:
+        "../scripts/rulers.py"
+
+
+use rule figure as rulers_map with:
+    input:
+        rulers="<results>/tables/rulers.parquet",
+    output:
+        **drawn("rulers_map"),
+    log:
+        "<logs>/figures/rulers_map.log",
+    params:
+        figure="rulers_map",

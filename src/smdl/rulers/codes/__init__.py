@@ -1,0 +1,1 @@
+"""Codes of weights and their lengths: priors, entropy codes, two-part totals, noisy weights."""
