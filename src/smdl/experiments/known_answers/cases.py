@@ -1,4 +1,4 @@
-"""The cases of the calibration: families of models of known learning coefficient, each drawn from a seed."""
+"""The cases: families of models of known learning coefficient, each drawn from a seed."""
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass

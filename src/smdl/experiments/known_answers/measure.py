@@ -16,7 +16,7 @@ from smdl.llc.sampler import Memory, SamplerSettings, Walker
 def measure(
     family: str, cases: Iterable[Case], settings: SamplerSettings, chains: int, seed: int, gates: Gates
 ) -> Iterator[dict[str, Any]]:
-    """A row of the table ``calibration`` for each case, all at the same settings."""
+    """A row of the table ``known_answers`` for each case, all at the same settings."""
     for case in tqdm(list(cases), desc=family, unit="case", mininterval=5):
         excess = excess_losses(case, settings, chains, seed)
         found = diagnose(excess)
