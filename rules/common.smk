@@ -214,21 +214,24 @@ def asks(copies, tokens, finished=None, dtype=None):
     }
 
 
+def chain_steps(settings):
+    """All steps of a chain, burn-in included."""
+    return settings["burn_in"] + settings["draws"] * settings["steps_between_draws"]
+
+
 def chain_tokens(wildcards):
     """Tokens that a block of chains passes, controls included."""
     settings = sampler_settings(wildcards.model)
-    steps = settings["burn_in"] + settings["draws"] * settings["steps_between_draws"]
     chains = len(chains_of_block(wildcards)) * (2 if config["llc"]["control"] else 1)
-    return chains * steps * settings["batch_size"] * config["corpus"]["context"]
+    return chains * chain_steps(settings) * settings["batch_size"] * config["corpus"]["context"]
 
 
 def sweep_tokens(wildcards):
     """Tokens that a checkpoint's chains pass at all settings of the sweep, and their controls at each lr and gamma."""
     settings = {**sampler_settings(wildcards.model), **config["sweep"]["sampler"]}
-    steps = settings["burn_in"] + settings["draws"] * settings["steps_between_draws"]
     lr, n_beta, gamma = (len(config["sweep"]["grid"][name]) for name in ("lr", "n_beta", "gamma"))
     chains = config["sweep"]["chains"] * lr * gamma * (n_beta + 1)
-    return chains * steps * settings["batch_size"] * config["corpus"]["context"]
+    return chains * chain_steps(settings) * settings["batch_size"] * config["corpus"]["context"]
 
 
 def block_tokens(*splits):

@@ -8,8 +8,9 @@ import subprocess
 import sys
 from pathlib import Path
 
+from smdl.runtime.dry_run import planned
 from smdl.runtime.errors import StudyError
-from smdl.runtime.plan import jobs_of, plan, summary
+from smdl.runtime.plan import plan, summary
 from smdl.runtime.progress import reason
 from smdl.settings.config import validated
 from smdl.settings.configfile import load
@@ -31,7 +32,7 @@ def main() -> None:
     dry = subprocess.run([sys.executable, *command], capture_output=True, text=True, check=False)
     if dry.returncode:
         sys.exit(reason(dry.stdout, dry.stderr))
-    table = plan(config, jobs_of(dry.stdout + dry.stderr), Path("results") / config["study"])
+    table = plan(config, planned(dry.stdout + dry.stderr), Path("results") / config["study"])
     print(table.to_string(index=False))
     print("\n" + summary(table))
 

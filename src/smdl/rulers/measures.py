@@ -2,7 +2,7 @@
 
 import pandas as pd
 
-CHECKPOINT = ["model", "step"]
+from smdl.tables.study import CHECKPOINT
 
 
 def measures(

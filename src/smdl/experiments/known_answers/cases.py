@@ -7,7 +7,7 @@ from itertools import pairwise
 
 import numpy as np
 
-from smdl.experiments.known_answers.aoyagi import crossing, deep_linear
+from smdl.experiments.aoyagi import crossing, deep_linear
 from smdl.experiments.known_answers.models import Crossings, DeepLinear
 from smdl.llc.sampler import Loss
 

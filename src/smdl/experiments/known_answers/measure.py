@@ -48,9 +48,9 @@ def excess_losses(
     for parameter in loss.parameters:
         parameter.data = parameter.data.to(getattr(torch, dtype))
     walker = Walker(loss, settings, chains, memory)
-    draws = [
-        seen.losses.float().mean(dim=1).numpy()
-        for seen in walker.walk_stack(seed, range(chains), settings.n_beta)
-        if seen.step >= settings.burn_in and (seen.step - settings.burn_in) % settings.steps_between_draws == 0
-    ]
+    draws = []
+    for seen in walker.walk_stack(seed, range(chains), settings.n_beta):
+        draw = settings.draw_of(seen.step)
+        if draw is not None and draw >= 0:
+            draws.append(seen.losses.float().mean(dim=1).numpy())
     return np.stack(draws, axis=1).astype(np.float64)

@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.integrate import dblquad
 
-from smdl.experiments.known_answers.aoyagi import crossing, deep_linear, reduced_rank
+from smdl.experiments.aoyagi import crossing, deep_linear, reduced_rank
 from smdl.experiments.known_answers.cases import FAMILIES, Case, cases
 from smdl.experiments.known_answers.measure import excess_losses
 from smdl.experiments.known_answers.models import Crossings, DeepLinear
@@ -71,6 +71,11 @@ def test_aoyagi_is_symmetric_bounded_and_grows_with_the_rank(widths, data):
     assert multiplicity >= 1
     if rank:
         assert deep_linear(widths, rank - 1)[0] <= lam
+
+
+@pytest.mark.parametrize("factors", range(2, 9))
+def test_aoyagi_contains_the_product_of_scalars(factors):
+    assert deep_linear((1,) * (factors + 1), 0) == (Fraction(1, 2), factors)
 
 
 def test_aoyagi_refuses_a_rank_that_the_network_cannot_have():
