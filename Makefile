@@ -45,18 +45,18 @@ status: $(VENV)/installed
 
 # The experiment of Hinton and van Camp (1993), into results/hinton.
 hinton: $(VENV)/installed
-	$(SNAKEMAKE) --configfile config.mini.yaml --quiet host reason -- hinton
+	$(SNAKEMAKE) --snakefile experiments/hinton/Snakefile --quiet host reason
 	@cat results/hinton/tables/hinton.csv
 
 # The theory of singular models, computed, into results/theory.
 theory: $(VENV)/installed
-	$(SNAKEMAKE) --configfile config.mini.yaml --quiet host reason -- theory
+	$(SNAKEMAKE) --snakefile experiments/theory/Snakefile --quiet host reason
 	@cat results/theory/tables/theory.csv
 
-# The sampler against known answers, into results/calibration.
+# The sampler against known answers, into results/known_answers.
 calibration: $(VENV)/installed
-	$(SNAKEMAKE) --configfile config.mini.yaml --quiet host reason -- calibration
-	@cat results/calibration/tables/calibration_summary.csv
+	$(SNAKEMAKE) --snakefile experiments/known_answers/Snakefile --quiet host reason
+	@cat results/known_answers/tables/known_answers_summary.csv
 
 # The mini study again, on a SLURM cluster that is made for it on this machine: the tables must be the same.
 mini-slurm: mini
@@ -83,7 +83,7 @@ test: check
 check: $(VENV)/installed
 	$(RUN) -m ruff check .
 	$(RUN) -m ruff format --check .
-	$(RUN) -m snakefmt --check Snakefile rules
+	$(RUN) -m snakefmt --check Snakefile rules experiments
 	$(RUN) -m snakemake --profile profiles/local --configfile config.mini.yaml --lint
 
 clean:

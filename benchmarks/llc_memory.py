@@ -4,7 +4,7 @@
 
 Memory: the peak of a fresh process over two steps, less that of one that only imports, at two sizes of a GPT-NeoX
 model with so few tokens that activations do not count; bytes a parameter is the slope between the sizes. Accuracy: the
-learning coefficient of a few linear networks of known answer, at the calibration's settings.
+learning coefficient of a few linear networks of known answer, at the settings of make calibration.
 
     python benchmarks/llc_memory.py --gpus   prints what each Pythia size then needs, from that file
 """
@@ -141,15 +141,14 @@ def worker(mode: str, size: str) -> None:
 
 def accuracy(options: dict[str, str]) -> list[float]:
     """Estimate over truth, case by case; the same seeds in every mode."""
-    import yaml
-
     from smdl.experiments.known_answers.cases import cases
     from smdl.experiments.known_answers.measure import excess_losses
+    from smdl.experiments.known_answers.settings import KnownAnswers
     from smdl.llc.sampler import Memory, SamplerSettings
     from smdl.settings.config import validated
 
-    config = validated(yaml.safe_load((ROOT / "config.mini.yaml").read_text()))
-    family = config["calibration"]["families"]["reduced_rank"]
+    config = validated({"seed": 1}, KnownAnswers)
+    family = config["families"]["reduced_rank"]
     settings = SamplerSettings(**family["sampler"])
     dtype, kept = options.get("dtype", "float32"), {k: v for k, v in options.items() if k != "dtype"}
     return [

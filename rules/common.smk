@@ -1,10 +1,7 @@
-"""Helpers of the rules: the validated config, settings as canonical text, inputs that depend on the model."""
+"""Helpers of the rules: the checked config, inputs and settings that depend on the model."""
 
-import json
 import math
-import os
 import re
-import shlex
 import sys
 from pathlib import Path
 
@@ -13,40 +10,18 @@ from smdl.models.architectures import CHOOSY
 from smdl.rulers.registry import GATHERED
 from smdl.rulers.registry import RULERS as DECLARED_RULERS
 from smdl.rulers.registry import build as build_ruler
-from smdl.runtime import claim, leash, stop, warm
-from smdl.runtime.cluster import guard
 from smdl.runtime.cluster import resources as needs
-from smdl.settings.config import validated
-from smdl.settings.configfile import load
 from smdl.runtime.errors import StudyError
 from smdl.runtime.fingerprint import text_fingerprint, weights_fingerprint
+from smdl.runtime.snakefile import before_jobs, begin, canonical
 from smdl.runtime.stages import stage_version
+from smdl.settings.study import Study
 
-try:
-    # Snakemake has read these already, and loosely: of keys that stand twice it keeps the last.
-    for file in filter(os.path.isfile, workflow.configfiles):
-        load(file)
-    config = validated(config)
-except StudyError as problems:
-    # Snakemake's own log may lose what is said just before it ends.
-    sys.exit(str(problems))
-
-# Snakemake writes the path of Python into shell commands as it stands: quoted, it may hold spaces.
-sys.executable = shlex.quote(sys.executable)
-guard.install()
-claim.install()
-if os.environ.get(warm.PARENT) == str(os.getppid()):
-    leash.end_with(os.getppid())
-# Bash would die of SLURM's warning, and the script with it before its state is saved: let bash wait instead.
-shell.prefix("set -euo pipefail; trap : TERM; ")
+config = begin(workflow, config, Study)
 
 
 onstart:
-    # Snakemake's limit of 100 new jobs a second, its default, looks for jobs once a second for every job that has ever
-    # ended, until that takes a whole core. Nothing here starts jobs faster.
-    workflow.scheduler.job_rate_limiter = None
-    if workflow.local_exec and workflow.is_main_process:
-        stop.end_jobs_when_asked(workflow.scheduler.exit_gracefully)
+    before_jobs(workflow)
 
 
 MODELS = config["models"]
@@ -69,14 +44,6 @@ if RULERS:
 PAGES = ["explorer", "settings", *TABLES, "exclusions", "runs"]
 CHECKPOINTS = [(model, step) for model, its in MODELS.items() for step in its["steps"]]
 BLOCKS = range(math.ceil(config["llc"]["chains"] / config["llc"]["chains_per_job"]))
-
-
-def canonical(settings):
-    """Settings as text in which the order of keys does not count, so that reordering reruns nothing.
-
-    Snakemake's report holds it within a script: no ``</script>`` of a name may end that.
-    """
-    return json.dumps(settings, sort_keys=True).replace("<", "\\u003c")
 
 
 def of_source(source):
@@ -219,11 +186,6 @@ def sampler_settings(model):
     return {name: own[name] for name in (*names, "sequences_at_once") if name in own}
 
 
-def calibration_settings(family):
-    """What decides the numbers of a family of the calibration."""
-    return {**config["calibration"]["families"][family], "gates": config["llc"]["gates"]}
-
-
 def chains_of_block(wildcards):
     """The numbers of the chains that one job samples."""
     size = config["llc"]["chains_per_job"]
@@ -265,21 +227,24 @@ def asks(copies, tokens, finished=None, dtype=None):
     }
 
 
+def chain_steps(settings):
+    """All steps of a chain, burn-in included."""
+    return settings["burn_in"] + settings["draws"] * settings["steps_between_draws"]
+
+
 def chain_tokens(wildcards):
     """Tokens that a block of chains passes, controls included."""
     settings = sampler_settings(wildcards.model)
-    steps = settings["burn_in"] + settings["draws"] * settings["steps_between_draws"]
     chains = len(chains_of_block(wildcards)) * (2 if config["llc"]["control"] else 1)
-    return chains * steps * settings["batch_size"] * config["corpus"]["context"]
+    return chains * chain_steps(settings) * settings["batch_size"] * config["corpus"]["context"]
 
 
 def sweep_tokens(wildcards):
     """Tokens that a checkpoint's chains pass at all settings of the sweep, and their controls at each lr and gamma."""
     settings = {**sampler_settings(wildcards.model), **config["sweep"]["sampler"]}
-    steps = settings["burn_in"] + settings["draws"] * settings["steps_between_draws"]
     lr, n_beta, gamma = (len(config["sweep"]["grid"][name]) for name in ("lr", "n_beta", "gamma"))
     chains = config["sweep"]["chains"] * lr * gamma * (n_beta + 1)
-    return chains * steps * settings["batch_size"] * config["corpus"]["context"]
+    return chains * chain_steps(settings) * settings["batch_size"] * config["corpus"]["context"]
 
 
 def block_tokens(*splits):
@@ -334,21 +299,3 @@ def csv(table):
         category="Tables",
         labels={"table": table, "as": "CSV"},
     )
-
-
-def theory_tables(part):
-    """The outputs of a part of the theory, one a model."""
-    return expand(
-        f"results/theory/{part}/{{model}}.parquet", model=config["theory"][part]["models"]
-    )
-
-
-def theory_networks(part):
-    """The outputs of a part of the theory, one a trained network."""
-    units = config["theory"]["networks"]["teacher_units"]
-    return expand(f"results/theory/{part}/teacher{{units}}.parquet", units=units)
-
-
-def theory_drawn(figure):
-    """The files of a figure of the theory."""
-    return {format: f"results/theory/figures/{figure}.{format}" for format in ("svg", "png")}

@@ -9,5 +9,6 @@ with job(snakemake) as this:
     from smdl.tables import read_tables
 
     tables = {name: read_tables(snakemake.input.get(name)) for name in snakemake.input.keys()}  # noqa: SIM118
-    figure = import_module(f"smdl.figures.{snakemake.params.figure}").draw(**tables, **this.settings)
+    package = snakemake.params.get("package", "smdl.figures")
+    figure = import_module(f"{package}.{snakemake.params.figure}").draw(**tables, **this.settings)
     save(figure, *snakemake.output)

@@ -67,8 +67,6 @@ BAD = [
         "compression.headline.epsilon: nan is not a finite number",
     ),
     ("models/neox-2x64-motifs/constraint/level", math.nan, "constraint.level: nan is not a finite number"),
-    ("hinton", {"weight_decays": [1, math.inf]}, "hinton.weight_decays.1: inf is not a finite number"),
-    ("theory", {"bits": {"largest_eps": math.nan}}, "theory.bits.largest_eps: nan is not a finite number"),
     # Booleans, text and halves for numbers; numbers for booleans and text.
     ("seed", True, "seed: True is not of type integer"),
     ("seed", 2.5, "seed: 2.5 is not of type integer"),
@@ -128,9 +126,10 @@ BAD = [
     ("models/neox-2x64/steps ", [1], f"{MODEL}: unknown key 'steps '; did you mean steps?"),
     ("steps\nx", [1], r"config: unknown key 'steps\nx'; known here: audit"),
     # Names.
-    ("study", "theory", "study: 'theory' is the folder of make theory; take another name"),
-    ("study", "hinton", "study: 'hinton' is the folder of make hinton; take another name"),
-    ("study", "calibration", "study: 'calibration' is the folder of make calibration; take another name"),
+    ("study", "theory", "study: 'theory' belongs to make theory; take another name"),
+    ("study", "hinton", "study: 'hinton' belongs to make hinton; take another name"),
+    ("study", "calibration", "study: 'calibration' belongs to make calibration; take another name"),
+    ("study", "known_answers", "study: 'known_answers' belongs to make calibration; take another name"),
     ("study", LONG, "study: 'xxx"),
     ("study", "a/b", "study: 'a/b' does not have the form ^[A-Za-z0-9]"),
     ("study", "..", "study: '..' does not have the form"),
@@ -289,24 +288,6 @@ BAD = [
         f"{MODEL}.architecture: 5.2e+13 weights are more than can be trained here",
     ),
     ("llc/chains", 10**6, "llc.chains: 1000000 is too large; at most 1000"),
-    ("hinton", {"positions": 9999, "descriptors": 9999}, "hinton: 525 cases of 99980001 inputs are more than 1e+09"),
-    ("hinton", {"rule": {"inputs_each": 500}}, "hinton.rule.inputs_each: 500 are more than the 128 inputs"),
-    (
-        "theory",
-        {"volumes": {"exact": {"smallest_eps": 0.1}}},
-        "theory.volumes.exact.smallest_eps: 0.1 is not below largest_eps, 1e-06",
-    ),
-    (
-        "theory",
-        {"redundancy": {"smallest_n": 10**11}},
-        "theory.redundancy.smallest_n: 100000000000 is not below largest_n",
-    ),
-    ("theory", {"volumes": {"models": ["ring"]}}, "theory.volumes.models.0: 'ring' is not one of ellipse, valley"),
-    (
-        "calibration",
-        {"families": {"regular": {"shares": 11}}},
-        "calibration.families.regular.shares: 11 jobs are more than the 10 cases",
-    ),
 ]
 
 

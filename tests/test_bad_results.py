@@ -9,8 +9,9 @@ import torch
 
 from smdl.llc.state import StateStore
 from smdl.runtime.cluster.resources import wall_seconds
+from smdl.runtime.dry_run import PlannedJob
 from smdl.runtime.errors import StudyError
-from smdl.runtime.plan import PlannedJob, plan
+from smdl.runtime.plan import plan
 from smdl.runtime.progress import wall_seconds as measured
 from smdl.runtime.screening import left_out
 from smdl.sources.hub_checks import check_index
@@ -137,7 +138,7 @@ def test_a_plan_names_a_torn_listing(tmp_path):
     (tmp_path / "audit").mkdir()
     (tmp_path / "audit/listing.parquet").write_bytes(b"")
     config = {"models": {"tiny": {"dtype": "float32", "parameters": 10}}, "disk": {"window": 1}}
-    text = refused(lambda: plan(config, [PlannedJob("download", "tiny", 0, 1)], tmp_path))
+    text = refused(lambda: plan(config, [PlannedJob("download", "tiny", minutes=1)], tmp_path))
     assert text.startswith(f"{tmp_path}/audit/listing.parquet: not a whole Parquet file")
 
 

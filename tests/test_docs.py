@@ -39,10 +39,10 @@ def test_every_table_is_in_the_reference_with_all_its_columns():
 
 
 def test_every_link_in_the_docs_leads_somewhere():
-    for page in [ROOT / "README.md", *(ROOT / "docs").glob("*.md")]:
+    for page in [ROOT / "README.md", *(ROOT / "docs").glob("*.md"), *(ROOT / "experiments").glob("*/*.md")]:
         links = re.findall(r"\]\(([^)#\s]+)(?:#[^)]*)?\)", page.read_text())
         missing = [link for link in links if "://" not in link and not (page.parent / link).exists()]
-        assert not missing, f"{page.name}: {missing}"
+        assert not missing, f"{page}: {missing}"
 
 
 def test_the_citation_is_yaml_with_what_it_must_hold():

@@ -15,6 +15,8 @@ import smdl.figures
 from smdl.analysis.gather import checkpoints, llc
 from smdl.analysis.regression import regressions
 from smdl.analysis.rulers import Bootstrap, rulers
+from smdl.experiments.registry import NAMES as EXPERIMENTS
+from smdl.experiments.registry import tables_of
 from smdl.llc.estimate import Gates
 from smdl.models.audit import Limits, audit
 from smdl.report.exclusions import exclusions
@@ -34,8 +36,18 @@ from workflow import small_config
 MODULES = [
     importlib.import_module(f"smdl.figures.{found.name}") for found in pkgutil.iter_modules(smdl.figures.__path__)
 ]
-FIGURES = {module.__name__.rsplit(".", 1)[1]: module.draw for module in MODULES if hasattr(module, "draw")}
+MODULES += [
+    importlib.import_module(f"smdl.experiments.{name}.figures.{found.name}")
+    for name in EXPERIMENTS
+    for found in pkgutil.iter_modules(importlib.import_module(f"smdl.experiments.{name}.figures").__path__)
+]
+FIGURES = {
+    module.__name__.removeprefix("smdl.").replace("figures.", ""): module.draw
+    for module in MODULES
+    if hasattr(module, "draw")
+}
 TABLES = {table.name: table for tables in by_theme().values() for table in tables}
+TABLES |= {table.name: table for name in EXPERIMENTS for table in tables_of(name)}
 
 # Tables that figures know by a shorter name.
 SHORT = {"settings": "sweep_settings", "runs": "hinton_runs", "weights": "hinton_weights", "prior": "hinton_prior"}
@@ -125,8 +137,8 @@ def drawn(name: str, form: str) -> plt.Figure:
         if parameter.name in SETTINGS:
             settings[parameter.name] = OTHERWISE.get(form, {}).get(parameter.name, SETTINGS[parameter.name])
         elif parameter.kind is not parameter.VAR_KEYWORD:
-            tables[parameter.name] = table_of(declared(SHORT.get(parameter.name, parameter.name)), form)
-            if name == "theory_level_sets":
+            tables[parameter.name] = table_of(TABLES[SHORT.get(parameter.name, parameter.name)], form)
+            if name == "experiments.theory.level_sets":
                 tables[parameter.name]["model"] = "tanh"
     figure = FIGURES[name](**tables, **settings)
     figure.savefig(io.BytesIO(), format="svg")

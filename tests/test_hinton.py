@@ -11,9 +11,9 @@ from scipy.stats import norm
 from smdl.experiments.hinton.data import Cases, Rule, make
 from smdl.experiments.hinton.experiment import Experiment, run, summarise
 from smdl.experiments.hinton.network import Shape, expected_squared_error, logistic_moments, output, output_moments
+from smdl.experiments.hinton.settings import Hinton
 from smdl.experiments.hinton.training import relative_error, ridge, train_exact, train_noisy
 from smdl.rulers.codes.noisy import MixturePrior
-from smdl.settings.hinton import Hinton
 
 SMALL = Shape(inputs=6, hidden=3)
 

@@ -9,7 +9,8 @@ import yaml
 
 from conftest import ROOT
 from smdl.runtime.cluster.resources import device_gb
-from smdl.runtime.plan import PlannedJob, jobs_of
+from smdl.runtime.dry_run import PlannedJob, planned
+from smdl.runtime.plan import gpu_hours
 from workflow import jobs, snakemake
 
 
@@ -34,14 +35,14 @@ localrule listing:
 
 Job stats:
 """
-    assert jobs_of(text) == [PlannedJob("llc_chains", "pythia-14m", 1, 130), PlannedJob("listing", "(all)", 0, 0)]
-    assert jobs_of(text)[0].gpu_hours == pytest.approx(1.0)
+    assert planned(text) == [PlannedJob("llc_chains", "pythia-14m", gpu=1, minutes=130), PlannedJob("listing")]
+    assert gpu_hours(planned(text)[0]) == pytest.approx(1.0)
 
 
 def test_the_plan_of_the_published_study_has_the_counts_of_its_dry_run(tmp_path):
     dry = snakemake(tmp_path, ROOT / "config.yaml", "--dry-run")
     counted = jobs(dry.stdout + dry.stderr)
-    assert Counter(job.rule for job in jobs_of(dry.stdout + dry.stderr)) == counted
+    assert Counter(job.rule for job in planned(dry.stdout + dry.stderr)) == counted
     assert counted["download"] == 9 * 12
     plan = [sys.executable, "-m", "smdl.cli", "plan", "--configfile", str(ROOT / "config.yaml")]
     done = subprocess.run(plan, cwd=tmp_path, capture_output=True, text=True, check=False)

@@ -5,7 +5,8 @@ import pandas as pd
 import pytest
 
 from smdl.analysis import gather
-from smdl.analysis.regression import fit, in_window, partial_r2, regressions
+from smdl.analysis.correlation import partial, partial_r2
+from smdl.analysis.regression import fit, in_window, regressions
 from smdl.figures.critical_bits import draw
 from smdl.llc.estimate import Gates
 from smdl.published import critical_bits
@@ -34,6 +35,12 @@ def test_over_all_checkpoints_the_published_fits_are_looser():
 
 def test_too_few_points_give_no_fit():
     assert np.isnan(fit(np.array([1.0, 2.0]), np.array([1.0, 2.0])).r2)
+
+
+def test_a_partial_correlation_is_the_same_from_pairs_and_from_residuals():
+    x, y, z = np.random.default_rng(2).standard_normal((3, 12))
+    xy, xz, yz = (np.corrcoef(*pair)[0, 1] for pair in ((x, y), (x, z), (y, z)))
+    assert partial(xy, xz, yz) ** 2 == pytest.approx(partial_r2(x, y, z))
 
 
 def test_partial_r2_is_that_of_the_nested_regressions():

@@ -11,6 +11,7 @@ its numbers may change, so that users' results are made anew, and write the dige
 import ast
 import hashlib
 import json
+import os
 import re
 from collections.abc import Sequence
 from pathlib import Path
@@ -18,6 +19,7 @@ from pathlib import Path
 import pytest
 
 from smdl.compression.registry import SCHEMES
+from smdl.experiments.registry import NAMES as EXPERIMENTS
 from smdl.rulers.registry import RULERS
 from smdl.runtime.stages import STAGES
 
@@ -28,14 +30,20 @@ RULE = re.compile(r"^ *rule(?: \w+)?:\n(.*?)(?=^ *(?:use )?rule|\Z)", re.MULTILI
 
 
 def scripts_of(stage: str) -> list[str]:
-    """The scripts of the rules that carry the version of ``stage``."""
-    rules = [body for path in (ROOT / "rules").glob("*.smk") for body in RULE.findall(path.read_text())]
-    found = (re.search(r"/scripts/(\w+)\.py", body) for body in rules if f'stage_version("{stage}")' in body)
-    return sorted({script[1] for script in found if script})
+    """The scripts of the rules that carry the version of ``stage``, as seen from the top of the repository."""
+    found = set()
+    for path in [*(ROOT / "rules").glob("*.smk"), *(ROOT / "experiments").glob("*/Snakefile")]:
+        rules = [body for body in RULE.findall(path.read_text()) if f'stage_version("{stage}")' in body]
+        scripts = (re.search(r'"([./\w]*scripts/\w+\.py)"', body) for body in rules)
+        found |= {os.path.relpath(path.parent / script[1], ROOT) for script in scripts if script}
+    return sorted(found)
 
 
 # Packages whose modules a script imports by name.
-PACKAGES = {"figures": ["figures"]}
+PACKAGES = {
+    "figures": ["figures"],
+    **{name: [f"experiments/{name}/figures"] for name in EXPERIMENTS},
+}
 
 # What every script uses and no number depends on.
 FRAME = {"runtime/job", "runtime/files", "runtime/errors", "runtime/warm", "tables", "tables/study"}
@@ -58,7 +66,7 @@ def imported(tree: ast.Module) -> set[str]:
 
 
 def reached(scripts: list[str], packages: list[str], modules: Sequence[str] = ()) -> dict[str, ast.Module]:
-    trees = {script: ast.parse((ROOT / "scripts" / f"{script}.py").read_text()) for script in scripts}
+    trees = {script: ast.parse((ROOT / script).read_text()) for script in scripts}
     waiting = [*modules, *sorted(set().union(*map(imported, trees.values())))]
     waiting += [f"{package}/{path.stem}" for package in packages for path in source(package).parent.glob("[!_]*.py")]
     while waiting:
@@ -93,7 +101,7 @@ def digest(stage: str) -> str:
     kind, _, name = stage.partition(" ")
     if kind in KINDS:
         folder, script = KINDS[kind]
-        shared = reached([script], [])
+        shared = reached([f"scripts/{script}.py"], [])
         trees = reached([], [], [f"{folder}/{name}"])
         trees = {module: tree for module, tree in trees.items() if module not in shared}
     else:
@@ -123,8 +131,8 @@ def test_a_change_of_code_is_seen_and_a_change_of_comment_is_not():
 
 
 def test_the_sampler_is_part_of_the_llc_and_not_of_the_corpus():
-    assert "llc/sampler" in reached(["llc_chains"], [])
-    assert "llc/sampler" not in reached(["corpus"], [])
+    assert "llc/sampler" in reached(["scripts/llc_chains.py"], [])
+    assert "llc/sampler" not in reached(["scripts/corpus.py"], [])
 
 
 if __name__ == "__main__":

@@ -8,14 +8,16 @@ import pytest
 import torch
 import yaml
 
+from smdl.analysis.correlation import partial_r2
 from smdl.corpus.blocks import load_split, read_splits
 from smdl.figures.sweep import draw
 from smdl.llc.estimate import Gates
 from smdl.llc.sampler import Memory, SamplerSettings
-from smdl.llc.sweep import Sweep, added_r2, block, grid, summarise
+from smdl.llc.sweep import Sweep, block, grid, summarise
 from smdl.models.loading import BlockLoss, load
 from smdl.runtime.cluster.resources import GPU_RATE
-from smdl.runtime.plan import jobs_of
+from smdl.runtime.dry_run import planned
+from smdl.runtime.plan import gpu_hours
 from smdl.tables import read_provenance, read_table
 from smdl.tables.study import losses_of_split
 from workflow import small_config, snakemake
@@ -69,10 +71,10 @@ def test_a_sweep_on_a_cluster_asks_for_a_gpu_and_for_time_by_its_grid(tmp_path):
     for grid_ in ({"lr": [1e-4], "n_beta": [30], "gamma": [300]}, {"lr": [1e-5, 1e-4], "n_beta": [30], "gamma": [300]}):
         config["sweep"] = {"grid": grid_}
         dry = snakemake(tmp_path, config, "--dry-run", "sweep")
-        asked[len(grid_["lr"])] = [job for job in jobs_of(dry.stdout) if job.rule == "sweep_chains"]
+        asked[len(grid_["lr"])] = [job for job in planned(dry.stdout) if job.rule == "sweep_chains"]
         assert len(asked[len(grid_["lr"])]) == 4, dry.stderr
     assert all(job.gpu == 1 for own in asked.values() for job in own)
-    hours = {(job.model, count): job.gpu_hours for count, own in asked.items() for job in own}
+    hours = {(job.model, count): gpu_hours(job) for count, own in asked.items() for job in own}
     # four chains and their controls of 102 steps of 32 blocks of 1024 tokens, six operations a weight and token
     expected = 2 * 4 * 102 * 32 * 1024 * 6 * 1.4e9 / GPU_RATE / 3600
     assert hours["large", 1] == pytest.approx(expected, abs=1 / 60)
@@ -155,6 +157,6 @@ def test_added_r2_is_what_is_left_beyond_both_rivals():
     given = random.normal(size=(40, 2))
     noise = random.normal(size=(2, 40))
     y = given @ [2.0, -1.0] + noise[0]
-    assert added_r2(given @ [1.0, 1.0] + 1e-3 * noise[1], y, given) < 0.15
-    assert added_r2(noise[0] + given[:, 0], y, given) == pytest.approx(1)
-    assert np.isnan(added_r2(y[:4], y[:4], given[:4]))
+    assert partial_r2(given @ [1.0, 1.0] + 1e-3 * noise[1], y, given) < 0.15
+    assert partial_r2(noise[0] + given[:, 0], y, given) == pytest.approx(1)
+    assert np.isnan(partial_r2(y[:4], y[:4], given[:4]))

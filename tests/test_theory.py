@@ -14,43 +14,13 @@ from smdl.experiments.theory.arithmetic import Decoder, Encoder
 from smdl.experiments.theory.clouds import Walkers, tempered
 from smdl.experiments.theory.codes import CODE_MODELS, Codebook, redundancies
 from smdl.experiments.theory.fit import fit_exponent
-from smdl.experiments.theory.models import MODELS, linear_network
+from smdl.experiments.theory.models import MODELS
 from smdl.experiments.theory.splitting import log_volumes
 from smdl.experiments.theory.tables import BITS, CLOUDS, REDUNDANCY, THEORY, VOLUMES
 from smdl.llc.noise import normals
 from smdl.llc.sampler import SamplerSettings, Walker
 
 EXACT = [name for name, model in MODELS.items() if model.volume]
-
-
-def reduced_rank(inputs: int, hidden: int, outputs: int, rank: int) -> tuple[float, int]:
-    """Aoyagi and Watanabe 2005, main theorem."""
-    m, h, n, r = inputs, hidden, outputs, rank
-    if m + h < n + r:
-        return (h * m - h * r + n * r) / 2, 1
-    if n + h < m + r:
-        return (h * n - h * r + m * r) / 2, 1
-    if m + n < h + r:
-        return m * n / 2, 1
-    odd = (m + h + n + r) % 2
-    return (-((h + r) ** 2) - m**2 - n**2 + 2 * (h + r) * (m + n) + 2 * m * n + odd) / 8, 1 + odd
-
-
-@settings(deadline=None)
-@given(st.integers(1, 9), st.integers(1, 9), st.integers(1, 9), st.data())
-def test_deep_linear_formula_contains_reduced_rank_regression(inputs, hidden, outputs, data):
-    rank = data.draw(st.integers(0, min(inputs, hidden, outputs)))
-    coefficient, multiplicity = linear_network((inputs, hidden, outputs), rank)
-    assert (coefficient, multiplicity) == (
-        pytest.approx(reduced_rank(inputs, hidden, outputs, rank)[0]),
-        reduced_rank(inputs, hidden, outputs, rank)[1],
-    )
-
-
-@settings(deadline=None)
-@given(st.integers(2, 8))
-def test_deep_linear_formula_contains_the_product_of_scalars(factors):
-    assert linear_network((1,) * (factors + 1), 0) == (pytest.approx(0.5), factors)
 
 
 @pytest.mark.parametrize("name", EXACT)

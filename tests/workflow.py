@@ -54,15 +54,20 @@ def small_config() -> dict:
     return copy.deepcopy(SMALL)
 
 
-def snakemake(folder: Path, config: dict | Path, *arguments: str, warm: bool = False) -> subprocess.CompletedProcess:
-    """Run the workflow in ``folder`` with ``config``; its output is text in ``stdout`` (graphs) and ``stderr``."""
+def snakemake(
+    folder: Path, config: dict | Path, *arguments: str, warm: bool = False, snakefile: str = "Snakefile"
+) -> subprocess.CompletedProcess:
+    """Run the workflow in ``folder`` with ``config``; its output is text in ``stdout`` (graphs) and ``stderr``.
+
+    ``snakefile`` is that of the study, or of an experiment, as seen from the top of the repository.
+    """
     if isinstance(config, dict):
         path = folder / "config.test.yaml"
         path.write_text(yaml.safe_dump(config, sort_keys=False))
         config = path
     command = [
         *(WARM if warm else []),
-        *(SNAKEMAKE, "--snakefile", str(ROOT / "Snakefile"), "--directory", str(folder)),
+        *(SNAKEMAKE, "--snakefile", str(ROOT / snakefile), "--directory", str(folder)),
         *("--profile", str(ROOT / "profiles/local"), "--configfile", str(config), *arguments),
     ]
     return subprocess.run(command, capture_output=True, text=True, timeout=900, env={**os.environ, "CI": "1"})

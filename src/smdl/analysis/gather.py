@@ -6,9 +6,8 @@ import pandas as pd
 
 from smdl.llc.estimate import Gates, estimate
 from smdl.tables import empty
-from smdl.tables.study import LLC, parameters_of, weights_digest
+from smdl.tables.study import CHECKPOINT, LLC, parameters_of, weights_digest
 
-CHECKPOINT = ["model", "step"]
 SAMPLER_COLUMNS = ("lr", "n_beta", "gamma")
 
 

@@ -11,6 +11,8 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
+from smdl.analysis.correlation import partial_r2
+
 KEY = ["model", "scheme", "variant", "epsilon"]
 NO_WINDOW = (1, 0)
 """Of a model that no line is fitted to: no step lies between."""
@@ -37,22 +39,6 @@ def fit(x: np.ndarray, y: np.ndarray) -> Fit:
         return Fit(len(x), *[np.nan] * 4)
     line = stats.linregress(x, y)
     return Fit(len(x), line.slope, line.intercept, line.rvalue**2, stats.spearmanr(x, y).statistic)
-
-
-def partial_r2(x: np.ndarray, y: np.ndarray, given: np.ndarray) -> float:
-    """Share of the variance of ``y`` left by ``given`` that ``x`` explains: the squared partial correlation.
-
-    NaN where fewer than 4 points are finite.
-    """
-    whole = np.isfinite(x) & np.isfinite(y) & np.isfinite(given)
-    if whole.sum() < 4:
-        return np.nan
-    x, y, given = x[whole], y[whole], given[whole]
-    return float(np.corrcoef(_residual(x, given), _residual(y, given))[0, 1] ** 2)
-
-
-def _residual(y: np.ndarray, x: np.ndarray) -> np.ndarray:
-    return y - np.polyval(np.polyfit(x, y, 1), x)
 
 
 def in_window(rows: pd.DataFrame, windows: dict[str, list[int]]) -> pd.Series:

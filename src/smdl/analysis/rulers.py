@@ -15,11 +15,12 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
+from smdl.analysis.correlation import partial
 from smdl.analysis.permutation import orders, p_values
 from smdl.tables import empty
 from smdl.tables.rulers import RULERS
+from smdl.tables.study import CHECKPOINT
 
-CHECKPOINT = ["model", "step"]
 COMPRESSIBILITY = ["scheme", "variant", "epsilon"]
 ALL_MODELS = "all models"
 FEWEST = 4
@@ -76,15 +77,7 @@ def corrected(p: np.ndarray) -> np.ndarray:
 
 def partial_spearman(x: np.ndarray, y: np.ndarray, given: np.ndarray) -> np.ndarray:
     """Rank correlation of ``x`` and ``y`` along the last axis, the ranks of ``given`` held fixed; in [-1, 1] or NaN."""
-    return _partial(spearman(x, y), spearman(x, given), spearman(y, given))
-
-
-def _partial(xy: np.ndarray, xz: np.ndarray, yz: np.ndarray) -> np.ndarray:
-    with np.errstate(divide="ignore", invalid="ignore"):
-        value = (xy - xz * yz) / np.sqrt((1 - xz**2) * (1 - yz**2))
-    # ranks that agree wholly with those of the loss leave nothing to explain
-    left = np.minimum(1 - xz**2, 1 - yz**2) > 1e-9
-    return np.where(left, np.clip(value, -1, 1), np.nan)
+    return partial(spearman(x, y), spearman(x, given), spearman(y, given))
 
 
 def spearman(x: np.ndarray, y: np.ndarray) -> np.ndarray:
@@ -169,8 +162,8 @@ class _Draws:
         xy = _product(self.ranks, level_ranks)
         figures = {"spearman": xy, "r2": _product(self.values, _standard(levels, self.weights)) ** 2}
         if self.loss_ranks is not None:
-            partial = _partial(xy, _product(self.ranks, self.loss_ranks), _product(level_ranks, self.loss_ranks))
-            figures["partial_given_loss"] = np.where(self.held[:, None], partial, np.nan)
+            held = partial(xy, _product(self.ranks, self.loss_ranks), _product(level_ranks, self.loss_ranks))
+            figures["partial_given_loss"] = np.where(self.held[:, None], held, np.nan)
         found = {name: draws[:, 0] for name, draws in figures.items()}
         if self.enough:
             vary = np.isfinite(xy[:, 0])

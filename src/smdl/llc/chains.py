@@ -64,7 +64,7 @@ def sample(
                 walker.reset()
             n_beta = 0.0 if chain.kind == CONTROL else settings.n_beta
             for seen in walker.walk(seed, chain.number, n_beta, start):
-                draw = _draw(seen.step, settings)
+                draw = settings.draw_of(seen.step)
                 if draw is not None:
                     paired = baseline[seen.sequences].mean()
                     rows.append([index, draw, seen.losses.double().mean().item(), float(paired), seen.distance])
@@ -89,14 +89,6 @@ def stability_note(walker: Walker) -> str:
         f"warning: {note}; from 1 on a step overshoots w*, from 2 on the chain diverges:"
         f" lower llc.lr (now {its.lr:g}) or llc.gamma (now {its.gamma:g}), or raise llc.eps_rms (now {its.eps_rms:g})"
     )
-
-
-def _draw(step: int, settings: SamplerSettings) -> int | None:
-    """The index under which a step is recorded; None for steps between draws."""
-    after = step - settings.burn_in
-    if after < 0:
-        return after
-    return None if after % settings.steps_between_draws else after // settings.steps_between_draws
 
 
 def _state(chain: int, step: int, rows: list[list[float]], walker: Walker) -> dict:

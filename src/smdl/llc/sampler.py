@@ -72,6 +72,13 @@ class SamplerSettings:
         """All steps of a chain, burn-in included."""
         return self.burn_in + self.draws * self.steps_between_draws
 
+    def draw_of(self, step: int) -> int | None:
+        """The number of the draw at ``step``, from 0 on; None between draws. Steps of the burn-in count up to -1."""
+        after = step - self.burn_in
+        if after < 0:
+            return after
+        return None if after % self.steps_between_draws else after // self.steps_between_draws
+
     @property
     def stability(self) -> float:
         """lr G gamma / 2 at G = 1/eps_rms, its largest value; the localisation is stable below 2."""

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from smdl.analysis.correlation import partial_r2
 from smdl.llc.estimate import OK, Gates, estimate
 from smdl.llc.sampler import Loss, Memory, SamplerSettings, Walker
 from smdl.runtime.errors import StudyError
@@ -68,10 +69,9 @@ class Sweep:
         for chain in range(self.chains):
             self.walker.reset()
             for seen in self.walker.walk(self.seed, chain, n_beta):
-                after = seen.step - self.settings.burn_in
-                if after >= 0 and after % self.settings.steps_between_draws == 0:
+                draw = self.settings.draw_of(seen.step)
+                if draw is not None and draw >= 0:
                     baseline = self.baseline[seen.sequences].mean()
-                    draw = after // self.settings.steps_between_draws
                     rows.append((kind, chain, draw, seen.losses.double().mean().item(), baseline, seen.distance))
         return pd.DataFrame(rows, columns=["kind", "chain", "draw", "loss", "baseline", "distance"])
 
@@ -99,26 +99,13 @@ def summarise(sweep: pd.DataFrame, loss: pd.Series, level: pd.Series) -> pd.Data
                 "llc": own["llc"].mean(),
                 "relative_se": (own["llc_se"] / own["llc"].abs()).mean(),
                 "status": own["status"].mode().iloc[0],
-                "added_r2": added_r2(kept["llc"].to_numpy(), level.reindex(index).to_numpy(), given),
+                "added_r2": partial_r2(kept["llc"].to_numpy(), level.reindex(index).to_numpy(), given),
             }
         )
     table = pd.DataFrame(rows)
     table["plateau"] = _plateau(table, sweep)
     table["recommended"] = _recommended(table)
     return table
-
-
-def added_r2(x: np.ndarray, y: np.ndarray, given: np.ndarray) -> float:
-    """Squared partial correlation of ``x`` and ``y`` with the columns of ``given`` and a constant taken out of both.
-
-    NaN where fewer points than columns of ``given`` and three are finite.
-    """
-    whole = np.isfinite(x) & np.isfinite(y) & np.isfinite(given).all(axis=1)
-    if whole.sum() < given.shape[1] + 3:
-        return np.nan
-    basis = np.column_stack([np.ones(whole.sum()), given[whole]])
-    rest = [v[whole] - basis @ np.linalg.lstsq(basis, v[whole], rcond=None)[0] for v in (x, y)]
-    return float(np.corrcoef(*rest)[0, 1] ** 2)
 
 
 def _plateau(table: pd.DataFrame, sweep: pd.DataFrame) -> list[bool]:

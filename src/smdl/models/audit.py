@@ -10,9 +10,8 @@ import numpy as np
 import pandas as pd
 
 from smdl.runtime.errors import StudyError
-from smdl.tables.study import parameters_of
+from smdl.tables.study import CHECKPOINT, parameters_of
 
-CHECKPOINT = ["model", "step"]
 OWN_REASONS = ("not finite", "constant", "loss not finite")
 REASONS = (*OWN_REASONS, "wrong tensors", "same weights", "loss out of order")
 

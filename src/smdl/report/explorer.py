@@ -13,8 +13,8 @@ from snakemake.assets import Assets
 from smdl.analysis.regression import in_window
 from smdl.figures.style import COLOURS
 from smdl.report.offline import UNPACK, packed
+from smdl.tables.study import CHECKPOINT
 
-CHECKPOINT = ["model", "step"]
 CURVE = ["scheme", "variant", "epsilon"]
 LIBRARIES = ("vega/vega.js", "vega-lite/vega-lite.js", "vega-embed/vega-embed.js")
 SHAPES = ("circle", "square", "triangle-up", "diamond", "triangle-down", "cross", "triangle-right")

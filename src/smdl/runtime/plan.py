@@ -1,40 +1,23 @@
 """The plan of a study: what Snakemake's dry run lists, added up model by model."""
 
-import re
 import subprocess
 import sys
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
 from smdl.runtime.cluster.resources import MARGIN, START_MINUTES, checkpoint_gb, device_gb, parameters
+from smdl.runtime.dry_run import PlannedJob, planned
 from smdl.runtime.errors import StudyError
 from smdl.runtime.progress import ROOT, reason
 from smdl.tables import read_table
 
-RULE = re.compile(r"^(?:local)?rule (\w+):$")
 NO_MODEL = "(all)"
 GB = 1e9
 PYTHIA_VOCABULARY = 50304
 # Vectors as long as the weights: w, w*, second moment and gradient of a chain, and chunks (docs/pythia.md, Memory).
 CHAIN_COPIES, FORWARD_COPIES = 4.1, 1.5
-
-
-@dataclass(frozen=True)
-class PlannedJob:
-    """One job of a dry run: its rule, its model, and the GPUs and minutes that it asks for."""
-
-    rule: str
-    model: str
-    gpu: int
-    minutes: int
-
-    @property
-    def gpu_hours(self) -> float:
-        """GPU hours that are expected, which the time limit exceeds by a start and a margin."""
-        return self.gpu * max(self.minutes - START_MINUTES, 0) / MARGIN / 60
 
 
 def planned_jobs(configfile: Path, profile: Path) -> list[PlannedJob]:
@@ -44,36 +27,19 @@ def planned_jobs(configfile: Path, profile: Path) -> list[PlannedJob]:
     dry = subprocess.run([sys.executable, *command], capture_output=True, text=True, check=False)
     if dry.returncode:
         raise StudyError(reason(dry.stdout, dry.stderr))
-    return jobs_of(dry.stdout + dry.stderr)
+    return planned(dry.stdout + dry.stderr)
 
 
-def jobs_of(dry_run: str) -> list[PlannedJob]:
-    """The jobs that the text of a dry run lists."""
-    jobs: list[PlannedJob] = []
-    rule, wildcards, resources = None, {}, {}
-    for line in [*dry_run.splitlines(), ""]:
-        if match := RULE.match(line):
-            rule, wildcards, resources = match[1], {}, {}
-        elif line.startswith("    wildcards: "):
-            wildcards = _pairs(line)
-        elif line.startswith("    resources: "):
-            resources = _pairs(line)
-        elif rule and not line.startswith("    "):
-            minutes = int(resources.get("runtime", 0)) if resources.get("runtime", "0").isdigit() else 0
-            jobs.append(PlannedJob(rule, wildcards.get("model", NO_MODEL), int(resources.get("gpu", 0)), minutes))
-            rule = None
-    return jobs
-
-
-def _pairs(line: str) -> dict[str, str]:
-    return dict(pair.split("=", 1) for pair in line.split(": ", 1)[1].split(", ") if "=" in pair)
+def gpu_hours(job: PlannedJob) -> float:
+    """GPU hours that are expected of a job, which its time limit exceeds by a start and a margin."""
+    return job.gpu * max(job.minutes - START_MINUTES, 0) / MARGIN / 60
 
 
 def plan(config: dict[str, Any], jobs: list[PlannedJob], results: Path) -> pd.DataFrame:
     """A row a model and one for the whole: jobs, GPU hours, memory a GPU needs, GB to download, peak on disk (GB)."""
     rows = []
     for name in [*config["models"], NO_MODEL]:
-        own = [job for job in jobs if job.model == name]
+        own = [job for job in jobs if (job.model or NO_MODEL) == name]
         downloads = sum(job.rule == "download" for job in own)
         stored = _stored_gb(name, config, results) if downloads else 0.0
         rows.append(
@@ -81,7 +47,7 @@ def plan(config: dict[str, Any], jobs: list[PlannedJob], results: Path) -> pd.Da
                 "model": name,
                 "jobs": len(own),
                 "GPU jobs": sum(job.gpu > 0 for job in own),
-                "GPU hours": sum(job.gpu_hours for job in own),
+                "GPU hours": sum(map(gpu_hours, own)),
                 "GPU memory (GB)": _device_gb(name, config) if any(job.gpu for job in own) else 0.0,
                 "download (GB)": stored * downloads,
                 "disk peak (GB)": stored * min(config["disk"]["window"], downloads),

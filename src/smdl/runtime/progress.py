@@ -12,12 +12,12 @@ import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 
 import pandas as pd
 import yaml
 
+from smdl.runtime.dry_run import PlannedJob, planned
 from smdl.runtime.errors import StudyError
 from smdl.runtime.names import printable
 from smdl.tables import read_provenance
@@ -25,16 +25,6 @@ from smdl.tables import read_provenance
 ROOT = Path(__file__).parents[3]
 DONE, RUNNING, FAILED, LEFT = "done", "running", "failed", "left"
 STATES = [DONE, RUNNING, FAILED, LEFT]
-
-
-@dataclass(frozen=True)
-class PlannedJob:
-    """A job as a dry run tells it."""
-
-    rule: str
-    model: str
-    outputs: tuple[str, ...]
-    log: str
 
 
 def enter(study: Path) -> Path:
@@ -98,19 +88,6 @@ def reason(output: str, errors: str) -> str:
     return "\n".join(lines[-5:]) or "it ended without a word"
 
 
-def planned(dry_run: str) -> list[PlannedJob]:
-    """The jobs that the text of a dry run lists; target rules, which make no file, are left out."""
-    jobs = []
-    for block in re.split(r"^\[.*\]\n", dry_run, flags=re.MULTILINE):
-        head = re.match(r"(?:local)?(?:rule|checkpoint) (\w+):", block)
-        lines = dict(re.findall(r"^    (output|log|wildcards): (.*)$", block, flags=re.MULTILINE))
-        if head and "output" in lines:
-            wildcards = dict(part.split("=", 1) for part in lines.get("wildcards", "").split(", ") if part)
-            outputs = tuple(lines["output"].split(", "))
-            jobs.append(PlannedJob(head[1], wildcards.get("model", ""), outputs, lines.get("log", "")))
-    return jobs
-
-
 def begun(state: Path) -> dict[str, float]:
     """Outputs of the jobs that run now, with the time (s since the epoch) when each began.
 
@@ -148,7 +125,8 @@ def progress(study: Path, state: Path = Path(".snakemake")) -> pd.DataFrame:
     """
     with ThreadPoolExecutor() as pool:
         plans = pool.map(lambda more: planned(snakemake(study, "--dry-run", *more)), ([], ["--forceall"]))
-    unfinished, everything = plans
+    # Target rules make no file.
+    unfinished, everything = ([job for job in plan if job.outputs] for plan in plans)
     pending = {job.outputs for job in unfinished}
     running, failed = begun(state), failures(state)
     rows = []

@@ -1,10 +1,14 @@
 """References: of the configuration from its models, for people and for editors; of the outputs from their tables."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any
 
+from smdl.experiments.registry import NAMES, config_of, tables_of
+from smdl.settings.base import Config
 from smdl.settings.schema import described, json_schema
+from smdl.settings.study import Study
 from smdl.tables import Table
 from smdl.tables.registry import by_theme
 
@@ -31,14 +35,20 @@ def configuration() -> str:
         " `<name>` stands for a name of your choice, `(train)`, `(hub)`, `(local)` and `(package)` for the source to"
         " which a key belongs. The file as it was understood is written to `results/<study>/config.yaml`.",
     ]
-    whole = described()
+    return "\n\n".join([*parts, *_settings(Study)]) + "\n"
+
+
+def _settings(kind: type[Config]) -> list[str]:
+    """The keys of a config: a table of those that stand alone, then a heading and a table per section."""
+    whole = described(kind)
     top = list(whole["properties"].items())
     plain = [(key, schema) for key, schema in top if not _nested(schema)]
-    parts.append(_rows([row for key, schema in plain for row in _keys(key, schema, key in whole["required"])]))
+    needed = whole.get("required", [])
+    parts = [_rows([row for key, schema in plain for row in _keys(key, schema, key in needed)])]
     for key, schema in top:
         if _nested(schema):
             parts += [f"## {key}", schema.get("description", ""), _rows(list(_children(key, schema)))]
-    return "\n\n".join(part for part in parts if part) + "\n"
+    return [part for part in parts if part]
 
 
 def _nested(schema: dict[str, Any]) -> bool:
@@ -106,9 +116,25 @@ def _cell(text: str) -> str:
     return text.replace("|", "\\|").replace("\n", " ")
 
 
-def schema() -> str:
-    """The JSON Schema of the configuration, for editors that check and complete what is typed."""
-    return json.dumps(json_schema(), indent=2) + "\n"
+def experiment(name: str) -> str:
+    """The reference of an experiment: the keys of its config, and its tables."""
+    kind = config_of(name)
+    parts = [GENERATED, f"# Reference of experiments/{name}", described(kind)["description"]]
+    parts += ["An unknown key is an error; what `config.yaml` leaves out has the default given here."]
+    parts += [*_settings(kind), "## Tables", *map(_table, tables_of(name))]
+    return "\n\n".join(parts) + "\n"
 
 
-PAGES = {"configuration.md": configuration, "config.schema.json": schema, "outputs.md": outputs}
+def schema(kind: type[Config] = Study) -> str:
+    """The JSON Schema of a configuration, for editors that check and complete what is typed."""
+    return json.dumps(json_schema(kind), indent=2) + "\n"
+
+
+# Every generated page, by its path as seen from docs/.
+PAGES: dict[str, Callable[[], str]] = {
+    "configuration.md": configuration,
+    "config.schema.json": schema,
+    "outputs.md": outputs,
+    **{f"../experiments/{name}/reference.md": partial(experiment, name) for name in NAMES},
+    **{f"../experiments/{name}/config.schema.json": partial(schema, config_of(name)) for name in NAMES},
+}

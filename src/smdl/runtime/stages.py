@@ -11,7 +11,7 @@ STAGES = {
     "reference": 2,
     "audit": 1,
     "llc": 3,
-    "calibration": 1,
+    "known_answers": 1,
     "sweep": 1,
     "compress": 2,
     "gather": 1,

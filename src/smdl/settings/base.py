@@ -1,7 +1,7 @@
 """What all sections are made of: numbers that are numbers, text that is one line, lists without repeats."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Annotated, Any
 
 from pydantic import (
@@ -31,6 +31,14 @@ class Section(BaseModel):
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True, defer_build=True, allow_inf_nan=False)
+
+
+class Config(Section):
+    """A whole config: that of a study, or of an experiment."""
+
+    def conflicts(self) -> Iterator[str]:
+        """Problems that no single key shows, one line each."""
+        yield from ()
 
 
 def section() -> Any:

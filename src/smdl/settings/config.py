@@ -1,53 +1,54 @@
-"""From a config file to the settings of a study, as types (smdl.settings) or as plain dictionaries.
+"""From a config file to the settings of a study or an experiment, as types or as plain dictionaries.
 
-Every problem is found at once and told in one line: the key, the value, and what would be right.
+Every problem is found at once and said in one line: the key, the value, and what would be right.
 """
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, TypeVar
 
 from pydantic import ValidationError
 
 from smdl.runtime.errors import StudyError
-from smdl.settings.base import Section
-from smdl.settings.study import Study, conflicts
+from smdl.settings.base import Config, Section
+from smdl.settings.study import Study
 from smdl.settings.wording import no_value, not_plain, not_text, shown
 
 MOST_ENTRIES = 100_000
 DEEPEST = 20
+Kind = TypeVar("Kind", bound=Config)
 
 
-def validated(raw: Any) -> dict[str, Any]:
+def validated(raw: Any, kind: type[Config] = Study) -> dict[str, Any]:
     """The configuration as a plain dictionary, with numbers converted and defaults filled in.
 
-    Keys stand in the order of ``raw``, and those that it leaves out after them. Raises StudyError, a line a problem,
-    where anything is wrong with it.
+    ``kind`` is what it is checked against. Keys stand in the order of ``raw``, and those that it leaves out after them.
+    Raises StudyError, one line per problem, where anything is wrong with it.
     """
-    plain, study = _understood(raw)
-    return _dumped(study, plain)
+    plain, typed = _understood(raw, kind)
+    return _dumped(typed, plain)
 
 
-def settings(raw: Any) -> Study:
-    """The configuration as types. Raises StudyError, a line a problem, where anything is wrong with it."""
-    return _understood(raw)[1]
+def settings(raw: Any, kind: type[Kind] = Study) -> Kind:
+    """The configuration as types. Raises StudyError, one line per problem, where anything is wrong with it."""
+    return _understood(raw, kind)[1]
 
 
-def _understood(raw: Any) -> tuple[dict[str, Any], Study]:
+def _understood(raw: Any, kind: type[Kind]) -> tuple[dict[str, Any], Kind]:
     lines: list[str] = []
     plain = _Copy(lines).of(raw, [])
     if not isinstance(plain, dict):
         raise _not_right([f"config: {shown(plain)} is not of type object; give keys and values"])
     try:
-        study = Study.model_validate(plain)
+        typed = kind.model_validate(plain)
     except ValidationError as error:
         # What explains a mistake is not imported for a config without one: Snakemake starts twice a job.
         from smdl.settings.problems import problems
 
-        raise _not_right(lines + problems(error, plain)) from None
-    lines += [] if lines else conflicts(study)
+        raise _not_right(lines + problems(error, plain, kind)) from None
+    lines += [] if lines else typed.conflicts()
     if lines:
         raise _not_right(lines)
-    return plain, study
+    return plain, typed
 
 
 def _not_right(lines: list[str]) -> StudyError:

@@ -5,6 +5,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from smdl.settings.base import Config
 from smdl.settings.schema import described
 from smdl.settings.wording import dotted, shown
 
@@ -20,25 +21,35 @@ _TYPES = {
 }
 
 
-def problems(error: ValidationError, raw: dict[str, Any]) -> list[str]:
-    """The lines for what was found wrong with ``raw``, in the order of their keys; of keys without a value, none."""
-    found = [its for its in error.errors(include_url=False) if its["input"] is not None]
-    return [_line(its, raw) for its in sorted(found, key=lambda its: [str(part) for part in its["loc"]])]
+def problems(error: ValidationError, raw: dict[str, Any], kind: type[Config]) -> list[str]:
+    """The lines for what was found wrong with ``raw``, in the order of their keys; of keys without a value, none.
+
+    ``kind`` is what ``raw`` was checked against.
+    """
+    schema = described(kind)
+    found = [its for its in error.errors(include_url=False) if its["input"] is not None and not _follows(its)]
+    return [_line(its, raw, schema) for its in sorted(found, key=lambda its: [str(part) for part in its["loc"]])]
 
 
-def _line(error: dict[str, Any], raw: dict[str, Any]) -> str:
+def _follows(error: dict[str, Any]) -> bool:
+    """Whether a list is too short for pydantic only because its entries are wrong, which has lines of its own."""
+    return error["type"] == "too_short" and len(error["input"]) >= error["ctx"]["min_length"]
+
+
+def _line(error: dict[str, Any], raw: dict[str, Any], schema: dict[str, Any]) -> str:
     path, rest = _place(error["loc"], raw)
-    node, kind, value, context = _node(path), error["type"], error["input"], error.get("ctx", {})
+    node, kind, value, context = _node(path, schema), error["type"], error["input"], error.get("ctx", {})
     key, about = dotted(path), _about(node)
     if rest and rest[-1] == "[key]":
         return f"{dotted(path[:-1])}: the name {shown(value)} {_of_text(error)}"
     match kind:
         case "extra_forbidden":
-            return _unknown(path, raw)
+            return _unknown(path, raw, schema)
         case "missing":
-            return _missing(path, rest[-1], raw)
+            return _missing(path, rest[-1], raw, schema)
         case "union_tag_not_found":
-            return _missing(path, "source", raw) if isinstance(value, dict) else _mistyped(key, value, node)
+            missing = isinstance(value, dict)
+            return _missing(path, "source", raw, schema) if missing else _mistyped(key, value, node)
         case "union_tag_invalid":
             source = node["properties"]["source"]
             return f"{key}.source: {shown(value['source'])} is not one of {', '.join(source['enum'])}{_about(source)}"
@@ -83,9 +94,9 @@ def _place(loc: tuple[str | int, ...], raw: Any) -> tuple[list[str | int], list[
     return path, rest
 
 
-def _node(path: list[str | int]) -> dict[str, Any]:
+def _node(path: list[str | int], schema: dict[str, Any]) -> dict[str, Any]:
     """What the schema says of the key at ``path``; nothing where it knows no such key."""
-    node: Any = described()
+    node: Any = schema
     for part in path:
         if isinstance(part, int):
             node = node.get("items", {})
@@ -100,9 +111,9 @@ def _about(node: dict[str, Any]) -> str:
     return f" ({node['description']})" if "description" in node else ""
 
 
-def _unknown(path: list[str | int], raw: dict[str, Any]) -> str:
+def _unknown(path: list[str | int], raw: dict[str, Any], schema: dict[str, Any]) -> str:
     *above, name = path
-    properties, key = _node(above)["properties"], dotted(above)
+    properties, key = _node(above, schema)["properties"], dotted(above)
     if name in properties:
         source = _value(above, raw)["source"]
         return f"{dotted(path)}: belongs to source {properties[name]['source']}, but the source is {source}"
@@ -111,8 +122,8 @@ def _unknown(path: list[str | int], raw: dict[str, Any]) -> str:
     return f"{key}: unknown key {shown(name)}; {hint}"
 
 
-def _missing(path: list[str | int], name: str | int, raw: dict[str, Any]) -> str:
-    node = _node(path)["properties"][str(name)]
+def _missing(path: list[str | int], name: str | int, raw: dict[str, Any], schema: dict[str, Any]) -> str:
+    node = _node(path, schema)["properties"][str(name)]
     needs = f"; source {_value(path, raw)['source']} needs it" if "source" in node else _about(node)
     return f"{dotted(path)}: the key {name!r} is missing{needs}"
 

@@ -5,6 +5,7 @@ from typing import Any
 
 from pydantic.json_schema import GenerateJsonSchema
 
+from smdl.settings.base import Config
 from smdl.settings.study import Study
 
 
@@ -23,9 +24,9 @@ class _Plain(GenerateJsonSchema):
 
 
 @cache
-def json_schema() -> dict[str, Any]:
+def json_schema(kind: type[Config] = Study) -> dict[str, Any]:
     """The JSON Schema (draft 2020-12) of a config."""
-    schema = _tidied(Study.model_json_schema(schema_generator=_Plain))
+    schema = _tidied(kind.model_json_schema(schema_generator=_Plain))
     return {"$schema": GenerateJsonSchema.schema_dialect, **schema}
 
 
@@ -42,13 +43,13 @@ def _tidied(value: Any) -> Any:
 
 
 @cache
-def described() -> dict[str, Any]:
+def described(kind: type[Config] = Study) -> dict[str, Any]:
     """The schema without references, one node per key.
 
     Where a section has a class per source, its node holds the keys of all of them; those of one source alone carry it
     under ``source``. Names of the user's choice are ``additionalProperties``.
     """
-    schema = json_schema()
+    schema = json_schema(kind)
     return _whole(schema, schema["$defs"])
 
 

@@ -7,31 +7,28 @@ from pydantic import AfterValidator, Field, Strict, model_validator
 from pydantic_core import PydanticCustomError
 
 from smdl.settings.audit import Audit
-from smdl.settings.base import LONGEST_NAME, Integer, Section, section
-from smdl.settings.calibration import Calibration, check_calibration
+from smdl.settings.base import LONGEST_NAME, Config, Integer, section
 from smdl.settings.compression import Compression, check_compression
 from smdl.settings.corpus import Corpus, check_corpus, check_text
 from smdl.settings.disk import Disk
-from smdl.settings.hinton import Hinton, check_hinton
 from smdl.settings.llc import Llc, ModelLlc, check_sampler
 from smdl.settings.models import AnyModel, ModelName, TrainedModel, check_model
 from smdl.settings.regression import Regression
 from smdl.settings.rulers import Rulers, check_rulers
 from smdl.settings.schemes import Schemes
 from smdl.settings.sweep import Sweep, check_sweep
-from smdl.settings.theory import Theory, check_theory
 
-# Folders of results that the experiments write whatever the study is.
-TAKEN = ("theory", "hinton", "calibration")
+# Names that a study may not have, with the target of the experiment (experiments/) whose results they would meet.
+TAKEN = {"theory": "theory", "hinton": "hinton", "known_answers": "calibration", "calibration": "calibration"}
 
 
 def _free(name: str) -> str:
     if name in TAKEN:
-        raise PydanticCustomError("text", "is the folder of make {name}; take another name", {"name": name})
+        raise PydanticCustomError("text", "belongs to make {target}; take another name", {"target": TAKEN[name]})
     return name
 
 
-class Study(Section):
+class Study(Config):
     """A study: what is measured, on which models and text, and with which settings."""
 
     study: Annotated[
@@ -54,10 +51,7 @@ class Study(Section):
     audit: Audit = section()
     disk: Disk = section()
     sweep: Sweep = section()
-    calibration: Calibration = section()
     regression: Regression = section()
-    theory: Theory = section()
-    hinton: Hinton = section()
     rulers: Rulers = section()
 
     @model_validator(mode="before")
@@ -73,29 +67,27 @@ class Study(Section):
         }
         return {**raw, "models": filled}
 
+    def conflicts(self) -> Iterator[str]:
+        """Problems that no single key shows, one line each."""
+        schemes = self.compression.schemes
+        found = list(check_corpus(self.corpus))
+        trained = {name: model for name, model in self.models.items() if isinstance(model, TrainedModel)}
+        yield from found or check_text(
+            self.corpus, {name: model.training.batch_size for name, model in trained.items()}
+        )
+        for name, model in self.models.items():
+            yield from check_model(f"models.{name}", model, self.corpus, schemes)
+            yield from check_sampler(f"models.{name}", (model.llc or ModelLlc()).over(self.llc), self.corpus)
+        yield from check_compression(self.compression, self.corpus)
+        yield from _check_headline(self)
+        yield from check_rulers(self.rulers, schemes)
+        yield from check_sweep(self.sweep, self.models)
+
 
 def _names_of_schemes(raw: dict[str, Any]) -> list[str]:
     compression = raw.get("compression")
     schemes = compression.get("schemes") if isinstance(compression, dict) else None
     return [name for name in schemes if name in Schemes.model_fields] if isinstance(schemes, dict) else []
-
-
-def conflicts(study: Study) -> Iterator[str]:
-    """Problems that no single key shows, a line each."""
-    schemes = study.compression.schemes
-    found = list(check_corpus(study.corpus))
-    trained = {name: model for name, model in study.models.items() if isinstance(model, TrainedModel)}
-    yield from found or check_text(study.corpus, {name: model.training.batch_size for name, model in trained.items()})
-    for name, model in study.models.items():
-        yield from check_model(f"models.{name}", model, study.corpus, schemes)
-        yield from check_sampler(f"models.{name}", (model.llc or ModelLlc()).over(study.llc), study.corpus)
-    yield from check_compression(study.compression, study.corpus)
-    yield from _check_headline(study)
-    yield from check_rulers(study.rulers, schemes)
-    yield from check_sweep(study.sweep, study.models)
-    yield from check_theory(study.theory)
-    yield from check_hinton(study.hinton)
-    yield from check_calibration(study.calibration)
 
 
 def _check_headline(study: Study) -> Iterator[str]:

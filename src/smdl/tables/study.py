@@ -7,6 +7,8 @@ from smdl.tables import FLAG, INTEGER, NUMBER, TEXT, Column, Table, digest_of
 
 MODEL = Column("model", TEXT, "name of the model in the config")
 STEP = Column("step", INTEGER, "training step of the checkpoint", "steps")
+# What names a checkpoint in every table.
+CHECKPOINT = [MODEL.name, STEP.name]
 SCHEME = Column("scheme", TEXT, "compression scheme")
 VARIANT = Column("variant", TEXT, "variant of the scheme, as named in the config")
 POSTERIOR, CONTROL = "posterior", "control"

@@ -30,9 +30,11 @@ class Experiment:
     """Settings: shape of data and network, the rule, the prior's start, the schedule of the weights' coefficient.
 
     ``weight_decays`` and ``ridge_penalties`` are the candidates; ``validation`` is the part of the training cases that
-    chooses among them. ``restarts`` differ in the initial weights.
+    chooses among them. ``restarts`` differ in the initial weights. ``seed`` is that of the first data set and of the
+    first restart's initial weights; those that follow have the seeds that follow.
     """
 
+    seed: int
     positions: int
     descriptors: int
     hidden: int
@@ -60,7 +62,7 @@ class Experiment:
     def cases(self, dataset: int) -> tuple[Cases, Cases]:
         """Training and test cases of data set ``dataset``."""
         training, test, _ = make(
-            Rule(**self.rule), self.positions, self.descriptors, self.training, self.test, seed=dataset
+            Rule(**self.rule), self.positions, self.descriptors, self.training, self.test, self.seed + dataset
         )
         return training, test
 
@@ -68,7 +70,7 @@ class Experiment:
 def run(settings: Experiment, dataset: int) -> tuple[list[dict], list[dict], list[dict]]:
     """Rows of the runs, and of the weights and the prior of the noisy network with the least description length."""
     training, test = settings.cases(dataset)
-    noisy = [_noisy(settings, training, settings.coefficients, seed) for seed in range(settings.restarts)]
+    noisy = [_noisy(settings, training, settings.coefficients, restart) for restart in range(settings.restarts)]
     direct = [_noisy(settings, training, settings.coefficients[-1:], 0)]
     rows = [
         *_noisy_rows("description_length", noisy, settings, training, test),
@@ -108,7 +110,7 @@ def summarise(runs: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def _noisy(settings: Experiment, training: Cases, coefficients: list[float], seed: int) -> NoisyNetwork:
+def _noisy(settings: Experiment, training: Cases, coefficients: list[float], restart: int) -> NoisyNetwork:
     prior = MixturePrior.evenly_spaced(-settings.prior_range, settings.prior_range, settings.components)
     return train_noisy(
         training,
@@ -119,7 +121,7 @@ def _noisy(settings: Experiment, training: Cases, coefficients: list[float], see
         settings.tolerance,
         settings.mean_std,
         settings.noise_std,
-        seed,
+        settings.seed + restart,
     )
 
 
@@ -142,7 +144,8 @@ def _noisy_rows(method: str, networks: list[NoisyNetwork], settings: Experiment,
 def _exact_rows(settings: Experiment, training: Cases, test: Cases):
     """No regularisation, and weight decay, its coefficient from a validation part or (cheating) the test cases."""
 
-    def fit(cases: Cases, decay: float, seed: int = 0) -> Callable[[np.ndarray], np.ndarray]:
+    def fit(cases: Cases, decay: float, restart: int = 0) -> Callable[[np.ndarray], np.ndarray]:
+        seed = settings.seed + restart
         weights = train_exact(cases, settings.shape, decay, settings.mean_std, settings.exact_steps, seed)
         return lambda x: output(weights, torch.as_tensor(x), settings.shape).numpy()
 
@@ -154,7 +157,8 @@ def _exact_rows(settings: Experiment, training: Cases, test: Cases):
         ("weight_decay_best_on_test", cheated),
     ):
         rows = [
-            _row(method, seed, fit(training, decay, seed), training, test, decay) for seed in range(settings.restarts)
+            _row(method, restart, fit(training, decay, restart), training, test, decay)
+            for restart in range(settings.restarts)
         ]
         least = min(row["training_relative_error"] for row in rows)
         yield from ({**row, "chosen": row["training_relative_error"] == least} for row in rows)

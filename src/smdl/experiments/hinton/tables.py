@@ -2,7 +2,7 @@
 
 from smdl.tables import FLAG, INTEGER, NUMBER, TEXT, Column, Table
 
-DATASET = Column("dataset", INTEGER, "number (and seed) of the synthetic data set")
+DATASET = Column("dataset", INTEGER, "number of the synthetic data set; the config's seed plus it is its seed")
 
 HINTON_RUNS = Table(
     "hinton_runs",
@@ -11,7 +11,7 @@ HINTON_RUNS = Table(
     (
         DATASET,
         Column("method", TEXT, "how the model was trained"),
-        Column("restart", INTEGER, "number (and seed) of the initial weights"),
+        Column("restart", INTEGER, "number of the initial weights; the config's seed plus it is their seed"),
         Column("chosen", FLAG, "whether the run has the least training cost of its method's restarts"),
         Column("penalty", NUMBER, "coefficient of the squared weights, where the method has one"),
         Column("weight_bits", NUMBER, "mixture bound of KL(Q || P), summed over the weights", "bits"),

@@ -1,4 +1,4 @@
-"""The cases of the calibration: families of models of known learning coefficient, each drawn from a seed."""
+"""The cases: families of models of known learning coefficient, each drawn from a seed."""
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -7,7 +7,7 @@ from itertools import pairwise
 
 import numpy as np
 
-from smdl.experiments.known_answers.aoyagi import crossing, deep_linear
+from smdl.experiments.aoyagi import crossing, deep_linear
 from smdl.experiments.known_answers.models import Crossings, DeepLinear
 from smdl.llc.sampler import Loss
 

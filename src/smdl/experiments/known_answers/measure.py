@@ -16,7 +16,7 @@ from smdl.llc.sampler import Memory, SamplerSettings, Walker
 def measure(
     family: str, cases: Iterable[Case], settings: SamplerSettings, chains: int, seed: int, gates: Gates
 ) -> Iterator[dict[str, Any]]:
-    """A row of the table ``calibration`` for each case, all at the same settings."""
+    """A row of the table ``known_answers`` for each case, all at the same settings."""
     for case in tqdm(list(cases), desc=family, unit="case", mininterval=5):
         excess = excess_losses(case, settings, chains, seed)
         found = diagnose(excess)
@@ -48,9 +48,9 @@ def excess_losses(
     for parameter in loss.parameters:
         parameter.data = parameter.data.to(getattr(torch, dtype))
     walker = Walker(loss, settings, chains, memory)
-    draws = [
-        seen.losses.float().mean(dim=1).numpy()
-        for seen in walker.walk_stack(seed, range(chains), settings.n_beta)
-        if seen.step >= settings.burn_in and (seen.step - settings.burn_in) % settings.steps_between_draws == 0
-    ]
+    draws = []
+    for seen in walker.walk_stack(seed, range(chains), settings.n_beta):
+        draw = settings.draw_of(seen.step)
+        if draw is not None and draw >= 0:
+            draws.append(seen.losses.float().mean(dim=1).numpy())
     return np.stack(draws, axis=1).astype(np.float64)

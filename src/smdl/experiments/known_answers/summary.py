@@ -1,4 +1,4 @@
-"""How near the calibration comes to the truth."""
+"""How near the estimates come to the truth."""
 
 from typing import Any
 
@@ -8,9 +8,9 @@ TOLERANCE = 0.2
 STANDARD_ERRORS = 3
 
 
-def summary(calibration: pd.DataFrame) -> list[dict[str, Any]]:
-    """Rows of the table ``calibration_summary``: one a family, and one for all."""
-    groups = [*calibration.groupby("family", sort=False), ("all", calibration)]
+def summary(known_answers: pd.DataFrame) -> list[dict[str, Any]]:
+    """Rows of the table ``known_answers_summary``: one per family, and one for all."""
+    groups = [*known_answers.groupby("family", sort=False), ("all", known_answers)]
     return [{"family": family, **_figures(rows)} for family, rows in groups]
 
 

@@ -1,11 +1,11 @@
-"""The tables of the calibration: estimates beside the learning coefficients known in closed form."""
+"""The tables of the known answers: estimates beside the learning coefficients known in closed form."""
 
 from smdl.tables import INTEGER, NUMBER, TEXT, Column, Table
 
 FAMILY = Column("family", TEXT, "family of models; its members share all settings")
 
-CALIBRATION = Table(
-    "calibration",
+KNOWN_ANSWERS = Table(
+    "known_answers",
     "Learning coefficients, true and estimated by the sampler of the language models.",
     ("family", "case"),
     (
@@ -26,7 +26,7 @@ CALIBRATION = Table(
 )
 
 SUMMARY = Table(
-    "calibration_summary",
+    "known_answers_summary",
     "How near the estimates of a family come to the truth, whatever their status; the last row is over all families.",
     ("family",),
     (

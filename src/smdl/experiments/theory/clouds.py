@@ -49,13 +49,15 @@ def sample(
     joint = Walker(loss, loss.settings(settings))
     frames = []
     for seen in joint.walk(seed, 0, joint.settings.n_beta):
-        after = seen.step + 1 - settings.burn_in
-        if after <= 0 or after % settings.steps_between_draws:
+        # The weights are those after the step: draw 0 is taken once the steps between draws have followed the burn-in.
+        draw = settings.draw_of(seen.step + 1)
+        if draw is None or draw < 1:
             continue
         w = joint.weights.view(walkers, -1).clone()
         columns = {f"w{i}": w[:, i].numpy() for i in range(w.shape[1])}
-        draw = after // settings.steps_between_draws - 1
-        frames.append(pd.DataFrame({"walker": range(walkers), "draw": draw, **columns, "excess": excess(w).numpy()}))
+        frames.append(
+            pd.DataFrame({"walker": range(walkers), "draw": draw - 1, **columns, "excess": excess(w).numpy()})
+        )
     return pd.concat(frames, ignore_index=True)
 
 

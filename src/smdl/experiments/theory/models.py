@@ -8,12 +8,13 @@ parameters. The volume of the sublevel set obeys (Watanabe 2009, theorem 7.1)
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from math import ceil, log, sqrt
+from math import log, sqrt
 
 import numpy as np
 import torch
 from scipy.integrate import quad
 
+from smdl.experiments.aoyagi import deep_linear
 from smdl.experiments.theory.mixture import binomial_mixture
 
 HALF_WIDTH = 2.0
@@ -45,30 +46,6 @@ class Model:
     def values(self, w: np.ndarray) -> np.ndarray:
         """K at the rows of ``w`` (..., d), in nats."""
         return self.excess(torch.from_numpy(np.ascontiguousarray(w))).numpy()
-
-
-def linear_network(widths: tuple[int, ...], rank: int) -> tuple[float, int]:
-    """Learning coefficient and multiplicity of a deep linear network of true rank ``rank`` (Aoyagi 2024, theorem 1).
-
-    ``widths`` are H_0..H_L, input to output. With two layers it is reduced-rank regression (Aoyagi, Watanabe 2005).
-    """
-    excess_widths = sorted(width - rank for width in widths)
-    for count in range(len(widths), 1, -1):
-        chosen, rest = excess_widths[:count], excess_widths[count:]
-        layers = count - 1
-        total = sum(chosen)
-        if total >= layers * chosen[-1] and (not rest or (chosen[-1] < rest[0] and total < layers * rest[0])):
-            break
-    step = ceil(total / layers)
-    remainder = total - (step - 1) * layers
-    products = sum(chosen[i] * chosen[j] for i in range(count) for j in range(i))
-    coefficient = (
-        (-(rank**2) + rank * (widths[0] + widths[-1])) / 2
-        + remainder * (layers - remainder) / (4 * layers)
-        - layers * (layers - 1) / 4 * (total / layers) ** 2
-        + products / 2
-    )
-    return coefficient, remainder * (layers - remainder) + 1
 
 
 def _ellipse_volume(eps: float) -> float:
@@ -139,13 +116,13 @@ def _box(dimension: int) -> dict[str, np.ndarray]:
 
 
 def _reduced_rank(name: str, inputs: int, hidden: int, outputs: int, rank: int) -> Model:
-    coefficient, multiplicity = linear_network((inputs, hidden, outputs), rank)
+    coefficient, multiplicity = deep_linear((inputs, hidden, outputs), rank)
     box = _box(hidden * (inputs + outputs))
     for i in range(rank):
         box["centre"][i * inputs + i] = box["centre"][hidden * inputs + i * hidden + i] = 1.0
     formula = f"|BA - C|^2 / 2, widths {inputs}, {hidden}, {outputs}, rank {rank}"
     excess = _matrix_product_excess(inputs, hidden, outputs, rank)
-    return Model(name, formula, excess, **box, learning_coefficient=coefficient, multiplicity=multiplicity)
+    return Model(name, formula, excess, **box, learning_coefficient=float(coefficient), multiplicity=multiplicity)
 
 
 def _models() -> dict[str, Model]:

@@ -1,0 +1,1 @@
+"""The figure of the known answers, from their table."""

@@ -1,0 +1,58 @@
+"""What every Snakefile of this repository does first: check its config, and set Snakemake up for its jobs."""
+
+import json
+import os
+import shlex
+import sys
+from collections.abc import Mapping
+from typing import Any
+
+from snakemake.shell import shell
+
+from smdl.runtime import claim, leash, stop, warm
+from smdl.runtime.cluster import guard
+from smdl.runtime.errors import StudyError
+from smdl.settings.base import Config
+from smdl.settings.config import validated
+from smdl.settings.configfile import load
+
+
+def begin(workflow: Any, config: Mapping[str, Any], kind: type[Config]) -> dict[str, Any]:
+    """The checked ``config`` of a workflow, of the given ``kind``, defaults included; Snakemake is set up for its jobs.
+
+    Ends Snakemake with one line per problem where the config is not right.
+    """
+    try:
+        # Snakemake has read these already, and loosely: of keys that stand twice it keeps the last.
+        for file in filter(os.path.isfile, workflow.configfiles):
+            load(file)
+        checked = validated(config, kind)
+    except StudyError as problems:
+        # Snakemake's own log may lose what is said just before it ends.
+        sys.exit(str(problems))
+    # Snakemake writes the path of Python into shell commands as it stands: quoted, it may hold spaces.
+    sys.executable = shlex.quote(sys.executable)
+    guard.install()
+    claim.install()
+    if os.environ.get(warm.PARENT) == str(os.getppid()):
+        leash.end_with(os.getppid())
+    # Bash would die of SLURM's warning, and the script with it before its state is saved: let bash wait instead.
+    shell.prefix("set -euo pipefail; trap : TERM; ")
+    return checked
+
+
+def before_jobs(workflow: Any) -> None:
+    """To be called by ``onstart``: jobs start without delay, and all end when the run is asked to."""
+    # Snakemake's limit of 100 new jobs a second, its default, looks for jobs once a second for every job that has ever
+    # ended, until that takes a whole core. Nothing here starts jobs faster.
+    workflow.scheduler.job_rate_limiter = None
+    if workflow.local_exec and workflow.is_main_process:
+        stop.end_jobs_when_asked(workflow.scheduler.exit_gracefully)
+
+
+def canonical(settings: Any) -> str:
+    """Settings as text in which the order of keys does not count, so that reordering reruns nothing.
+
+    Snakemake's report holds it within a script: no ``</script>`` of a name may end that.
+    """
+    return json.dumps(settings, sort_keys=True).replace("<", "\\u003c")
