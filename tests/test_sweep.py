@@ -9,10 +9,10 @@ import torch
 import yaml
 
 from smdl.corpus.blocks import load_split, read_splits
-from smdl.figures.sweep import draw
 from smdl.llc.estimate import Gates
 from smdl.llc.sampler import Memory, SamplerSettings
 from smdl.llc.sweep import Sweep, added_r2, block, grid, summarise
+from smdl.llc.sweep_figure import draw
 from smdl.models.loading import BlockLoss, load
 from smdl.runtime.cluster.resources import GPU_RATE
 from smdl.runtime.plan import jobs_of
