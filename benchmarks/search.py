@@ -80,11 +80,11 @@ def summary(rows: pd.DataFrame) -> dict:
     """Evaluations are counted once a variant, differences over all tolerances where the curve has a crossing."""
     once = rows.drop_duplicates([name for name in KEY if name != "epsilon"])
     jobs = rows.drop_duplicates(["model", "step", "scheme"])
-    crossing = rows[rows["level_curve"].notna()]
-    difference = (crossing["level_search"] - crossing["level_curve"]).abs().fillna(np.inf)
+    crossing = rows[rows["coordinate_curve"].notna()]
+    difference = (crossing["coordinate_search"] - crossing["coordinate_curve"]).abs().fillna(np.inf)
     bits = crossing["unit"] == "bits"
     logarithmic = crossing["unit"].str.startswith("log2")
-    relative = (2**difference - 1).where(logarithmic, difference / crossing["level_curve"].abs())
+    relative = (2**difference - 1).where(logarithmic, difference / crossing["coordinate_curve"].abs())
     return {
         "evaluations_ratio": round(once["evaluations_search"].sum() / once["evaluations_curve"].sum(), 4),
         "evaluations_search": int(once["evaluations_search"].sum()),

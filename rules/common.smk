@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 from smdl.compression.registry import SCHEMES as DECLARED
+from smdl.figures import registry as figures
 from smdl.models.architectures import CHOOSY
 from smdl.rulers.registry import GATHERED
 from smdl.rulers.registry import RULERS as DECLARED_RULERS
@@ -16,6 +17,7 @@ from smdl.runtime.fingerprint import text_fingerprint, weights_fingerprint
 from smdl.runtime.snakefile import before_jobs, begin, canonical
 from smdl.runtime.stages import stage_version
 from smdl.settings.study import Study
+from smdl.tables.registry import gathered
 
 config = begin(workflow, config, Study)
 
@@ -32,17 +34,16 @@ RULERS = {
     for name in DECLARED_RULERS
     if (ruler := build_ruler(name, config["rulers"][name])).enabled
 }
-TABLES = ["checkpoints", "audit", "llc", "curves", "critical", "regressions"]
-FIGURES = ["findings", "delta_loss", "critical_bits", "training", "traces", "overview", "sizes"] + [
-    f"schemes/{scheme}"
-    for scheme in SCHEMES
-    if any(scheme in its["schemes"] for its in MODELS.values())
-]
-if RULERS:
-    TABLES += ["measures", "rulers"]
-    FIGURES += ["rulers_map"]
-PAGES = ["explorer", "settings", *TABLES, "exclusions", "runs"]
+TABLES = [table for table, theme in gathered().items() if RULERS or theme != "rulers"]
+PAGES = ["explorer", "settings", *TABLES]
 CHECKPOINTS = [(model, step) for model, its in MODELS.items() for step in its["steps"]]
+# What a figure may be drawn once per, and its values in this study.
+PER = {
+    "scheme": [
+        scheme for scheme in SCHEMES if any(scheme in its["schemes"] for its in MODELS.values())
+    ],
+    "model": list(MODELS),
+}
 BLOCKS = range(math.ceil(config["llc"]["chains"] / config["llc"]["chains_per_job"]))
 
 
@@ -283,12 +284,59 @@ def compressed(scheme):
     }
 
 
+def chains():
+    """The draws of all chains of the study."""
+    return of_checkpoints("<results>/draws/{model}/step{step}/block{block}.parquet", block=BLOCKS)
+
+
+def declared_figures():
+    """The figures of the study, but for those of tables that it does not make; one line per mistake in any."""
+    found = figures.declared()
+    captions = workflow.current_basedir.join("../docs/captions")
+    captioned = [
+        one.name for one in found if workflow.sourcecache.exists(captions.join(f"{one.name}.rst"))
+    ]
+    try:
+        figures.check(found, captioned, tables=[*gathered(), "draws"], per=PER)
+    except StudyError as problems:
+        sys.exit(str(problems))
+    return [one for one in found if {*TABLES, "draws"}.issuperset(one.tables)]
+
+
+FIGURES = declared_figures()
+
+
+def of_figures(pattern):
+    """``pattern`` filled in for every picture of the study's figures."""
+    return [
+        pattern.format(figure=path)
+        for one in FIGURES
+        for path in expand(one.path, **{name: PER[name] for name in one.per})
+    ]
+
+
+def figure_tables(figure):
+    """The files that a figure is drawn from."""
+    return {
+        table: chains() if table == "draws" else f"<results>/tables/{table}.parquet"
+        for table in figure.tables
+    }
+
+
+def figure_varies(figure):
+    """What a job of a figure is drawn for, as settings."""
+    return lambda wildcards: canonical({name: wildcards[name] for name in figure.per})
+
+
 def drawn(figure):
     """The files of a figure; the report shows the picture, with the caption that bears the figure's name."""
-    files = {format: f"<results>/figures/{figure}.{format}" for format in ("svg", "png")}
-    caption = f"../docs/captions/{figure.split('/')[0]}.rst"
-    shown = report(files["png"], caption=caption, category="Figures", labels={"figure": figure})
-    return {**files, "png": shown}
+    files = {format: f"<results>/figures/{figure.path}.{format}" for format in ("svg", "png")}
+    caption = f"../docs/captions/{figure.name}.rst"
+    labels = {"figure": figure.path}
+    return {
+        **files,
+        "png": report(files["png"], caption=caption, category="Figures", labels=labels),
+    }
 
 
 def csv(table):

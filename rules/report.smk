@@ -12,7 +12,7 @@ rule exclusions:
     """Every estimate that is not plainly in order, and whether the regressions use it nevertheless."""
     input:
         llc="<results>/tables/llc.parquet",
-        critical="<results>/tables/critical.parquet",
+        points="<results>/tables/points.parquet",
     output:
         table="<results>/tables/exclusions.parquet",
         csv=csv("exclusions"),
@@ -22,12 +22,6 @@ rule exclusions:
         "../envs/analysis.yaml"
     params:
         version=stage_version("report"),
-        settings=canonical(
-            {
-                "windows": WINDOWS,
-                "admit": config["regression"]["admit"],
-            }
-        ),
     script:
         "../scripts/exclusions.py"
 
@@ -42,9 +36,9 @@ rule runs:
             if model in MODELS
         ],
         of_checkpoints("<results>/reference/{model}/step{step}/losses.parquet"),
-        of_checkpoints("<results>/draws/{model}/step{step}/block{block}.parquet", block=BLOCKS),
+        chains(),
         of_schemes("<results>/compression/{scheme}/{model}/step{step}/curves.parquet"),
-        collect("<results>/tables/{table}.parquet", table=TABLES),
+        collect("<results>/tables/{table}.parquet", table=[t for t in TABLES if t != "runs"]),
     output:
         table="<results>/tables/runs.parquet",
         csv=csv("runs"),
@@ -106,8 +100,7 @@ rule settings_page:
 rule explorer:
     """Critical level against LLC, with hover and with switches for scheme and tolerance."""
     input:
-        llc="<results>/tables/llc.parquet",
-        critical="<results>/tables/critical.parquet",
+        points="<results>/tables/points.parquet",
         regressions="<results>/tables/regressions.parquet",
     output:
         report(
@@ -122,13 +115,6 @@ rule explorer:
         "../envs/analysis.yaml"
     params:
         version=stage_version("report"),
-        settings=canonical(
-            {
-                "headline": config["compression"]["headline"],
-                "windows": WINDOWS,
-                "admit": config["regression"]["admit"],
-            }
-        ),
     script:
         "../scripts/explorer.py"
 

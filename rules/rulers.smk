@@ -112,14 +112,3 @@ rule rulers:
         ),
     script:
         "../scripts/rulers.py"
-
-
-use rule figure as rulers_map with:
-    input:
-        rulers="<results>/tables/rulers.parquet",
-    output:
-        **drawn("rulers_map"),
-    log:
-        "<logs>/figures/rulers_map.log",
-    params:
-        figure="rulers_map",

@@ -40,9 +40,7 @@ rule checkpoints:
 rule llc:
     """One row a checkpoint: the LLC with its error, control, diagnostics and status."""
     input:
-        draws=of_checkpoints(
-            "<results>/draws/{model}/step{step}/block{block}.parquet", block=BLOCKS
-        ),
+        draws=chains(),
         checkpoints="<results>/tables/checkpoints.parquet",
         audit="<results>/tables/audit.parquet",
     output:
@@ -59,6 +57,7 @@ rule llc:
                 "gates": config["llc"]["gates"],
                 "burn_in_test": config["llc"]["burn_in_test"],
                 "sampler": {model: sampler_settings(model) for model in MODELS},
+                "regression": {"windows": WINDOWS, "admit": config["regression"]["admit"]},
             }
         ),
     script:
@@ -85,11 +84,29 @@ rule compression_tables:
         "../scripts/compression_tables.py"
 
 
-rule regressions:
-    """Critical level on LLC, a line a model, over the config's window and over all checkpoints."""
+rule points:
+    """Critical level and LLC of every checkpoint side by side, for each scheme, variant and tolerance."""
     input:
         llc="<results>/tables/llc.parquet",
         critical="<results>/tables/critical.parquet",
+    output:
+        table="<results>/tables/points.parquet",
+        csv=csv("points"),
+    log:
+        "<logs>/tables/points.log",
+    conda:
+        "../envs/analysis.yaml"
+    params:
+        version=stage_version("gather"),
+        settings=canonical({"headline": config["compression"]["headline"]}),
+    script:
+        "../scripts/points.py"
+
+
+rule regressions:
+    """Critical level on LLC, a line per model, over the config's window and over all checkpoints."""
+    input:
+        points="<results>/tables/points.parquet",
     output:
         table="<results>/tables/regressions.parquet",
         csv=csv("regressions"),
@@ -99,12 +116,19 @@ rule regressions:
         "../envs/analysis.yaml"
     params:
         version=stage_version("gather"),
-        settings=canonical(
-            {
-                "windows": WINDOWS,
-                "headline": config["compression"]["headline"],
-                "admit": config["regression"]["admit"],
-            }
-        ),
+        settings=canonical({"windows": WINDOWS}),
     script:
         "../scripts/regressions.py"
+
+
+rule figure:
+    """What the figures of the experiments share."""
+    log:
+        "<logs>/figure.log",
+    conda:
+        "../envs/analysis.yaml"
+    params:
+        version=stage_version("figures"),
+        settings=canonical({}),
+    script:
+        "../scripts/figure.py"

@@ -7,5 +7,5 @@ with job(snakemake) as this:
     from smdl.tables import read_table
     from smdl.tables.report import EXCLUSIONS
 
-    rows = exclusions(read_table(snakemake.input.llc), read_table(snakemake.input.critical), **this.settings)
+    rows = exclusions(read_table(snakemake.input.llc), read_table(snakemake.input.points))
     this.write_with_csv(snakemake.output.table, snakemake.output.csv, EXCLUSIONS, rows)

@@ -9,4 +9,4 @@ with job(snakemake) as this:
 
     tables = {name: read_table(snakemake.input.get(name)) for name in snakemake.input.keys()}  # noqa: SIM118
     with replacing(snakemake.output[0]) as temporary:
-        temporary.write_text(page(draw(**tables, **this.settings)))
+        temporary.write_text(page(draw(**tables)))

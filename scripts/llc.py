@@ -4,6 +4,7 @@ from smdl.runtime.job import job
 
 with job(snakemake) as this:
     from smdl.analysis.gather import llc
+    from smdl.analysis.points import marked
     from smdl.llc.estimate import Gates
     from smdl.tables import read_table, read_tables
     from smdl.tables.study import LLC
@@ -16,4 +17,4 @@ with job(snakemake) as this:
         Gates(**this.settings["gates"]),
         this.settings["burn_in_test"],
     )
-    this.write_with_csv(snakemake.output.table, snakemake.output.csv, LLC, rows)
+    this.write_with_csv(snakemake.output.table, snakemake.output.csv, LLC, marked(rows, **this.settings["regression"]))

@@ -7,5 +7,5 @@ with job(snakemake) as this:
     from smdl.tables import read_table
     from smdl.tables.study import REGRESSIONS
 
-    rows = regressions(read_table(snakemake.input.critical), read_table(snakemake.input.llc), **this.settings)
+    rows = regressions(read_table(snakemake.input.points), **this.settings)
     this.write_with_csv(snakemake.output.table, snakemake.output.csv, REGRESSIONS, rows)

@@ -6,8 +6,8 @@ with job(snakemake) as this:
     from pathlib import Path
 
     from smdl.figures.style import save
-    from smdl.figures.sweep import draw
     from smdl.llc.sweep import block, summarise
+    from smdl.llc.sweep_figure import draw
     from smdl.runtime.files import replacing
     from smdl.tables import read_table, read_tables
     from smdl.tables.sweep import SWEEP, SWEEP_SETTINGS
@@ -17,7 +17,7 @@ with job(snakemake) as this:
     critical = read_table(snakemake.input.critical)
     for name, value in this.settings["headline"].items():
         critical = critical[critical[name] == value]
-    settings = summarise(rows, checkpoints["sampling_loss"], critical.set_index(["model", "step"])["level"])
+    settings = summarise(rows, checkpoints["sampling_loss"], critical.set_index(["model", "step"])["coordinate"])
     this.write_with_csv(snakemake.output.table, snakemake.output.csv, SWEEP, rows)
     this.write_with_csv(snakemake.output.settings, snakemake.output.settings_csv, SWEEP_SETTINGS, settings)
     for path in snakemake.output.figures:

@@ -29,7 +29,7 @@ from smdl.runtime.progress import FAILED, enter, last_lines, progress, reason
 from smdl.settings.config import validated
 from smdl.tables import read_provenance, read_table, read_tables, write_csv, write_table
 from smdl.tables.report import SETTINGS
-from smdl.tables.study import CRITICAL, LLC, REGRESSIONS, TRAINING
+from smdl.tables.study import POINTS, REGRESSIONS, TRAINING
 from workflow import small_config, snakemake
 
 # Each would set the mark `ran` if it were run, as script or as markup that brings one.
@@ -400,13 +400,12 @@ def hostile_pages(folder: Path) -> list[Path]:
     folder.mkdir()
     rows = pd.DataFrame({"key": texts, "value": texts, "meaning": texts})
     (folder / "settings.html").write_text(page(SETTINGS, rows))
-    levels = pd.DataFrame({column.name: texts for column in CRITICAL.columns})
-    levels = levels.assign(model=texts, step=1, epsilon=0.02, level=1.0, level_se=0.1, scheme="prune")
-    llc = pd.DataFrame({column.name: texts for column in LLC.columns})
-    llc = llc.assign(step=1, **{name: 1.0 for name in ("llc", "llc_se", "control", "loss")})
-    headline = {"scheme": "prune", "variant": texts[0], "epsilon": 0.02}
+    points = pd.DataFrame({column.name: texts for column in POINTS.columns})
+    numbers = ("coordinate", "coordinate_se", "llc", "llc_se", "control", "loss")
+    points = points.assign(step=1, epsilon=0.02, scheme="prune", in_window=True, admitted=True, headline=False)
+    points = points.assign(**dict.fromkeys(numbers, 1.0))
     regressions = pd.DataFrame(columns=[column.name for column in REGRESSIONS.columns])
-    drawn = explorer(llc, levels, regressions, headline, {name: [0, 2] for name in texts}, texts)
+    drawn = explorer(points, regressions)
     (folder / "explorer.html").write_text(explorer_page(drawn))
     return [folder / "settings.html", folder / "explorer.html"]
 

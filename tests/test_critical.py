@@ -11,26 +11,26 @@ BITS = [6.0, 5.0, 4.0, 3.0, 2.0]
 
 def test_the_crossing_is_interpolated_linearly():
     found = critical_level(BITS, [0.0, 0.1, 0.2, 0.6, 2.0], [0.01] * 5, epsilon=0.3)
-    assert found.level == pytest.approx(3.75)
-    assert found.level_se == pytest.approx(0.01 / 0.4)
+    assert found.coordinate == pytest.approx(3.75)
+    assert found.coordinate_se == pytest.approx(0.01 / 0.4)
     assert found.status == "ok"
 
 
 def test_a_curve_that_never_reaches_the_tolerance():
     found = critical_level(BITS, [0.0, 0.1, 0.2, 0.25, 0.29], [0.01] * 5, epsilon=0.3)
-    assert math.isnan(found.level)
+    assert math.isnan(found.coordinate)
     assert found.status == "all below"
 
 
 def test_a_curve_that_lies_above_the_tolerance():
     found = critical_level(BITS, [0.4, 0.5, 0.6, 0.7, 0.8], [0.01] * 5, epsilon=0.3)
-    assert math.isnan(found.level)
+    assert math.isnan(found.coordinate)
     assert found.status == "all above"
 
 
 def test_a_curve_that_crosses_more_than_once_gives_its_finest_crossing_and_says_so():
     found = critical_level(BITS, [0.0, 0.4, 0.2, 0.6, 2.0], [0.01] * 5, epsilon=0.3)
-    assert found.level == pytest.approx(5.25)
+    assert found.coordinate == pytest.approx(5.25)
     assert found.status == "not monotone"
 
 
@@ -52,11 +52,11 @@ def test_a_curve_that_crosses_more_than_once_gives_its_finest_crossing_and_says_
 )
 def test_a_curve_that_is_not_monotone_gives_its_first_rise_through_the_tolerance(delta, level, status):
     found = critical_level(BITS, delta, [0.01] * 5, epsilon=0.3)
-    assert found.level == pytest.approx(level, nan_ok=True)
-    assert math.isfinite(found.level_se) == math.isfinite(level)
+    assert found.coordinate == pytest.approx(level, nan_ok=True)
+    assert math.isfinite(found.coordinate_se) == math.isfinite(level)
     assert found.status == status
 
 
 def test_an_infinite_loss_brackets_the_crossing():
     found = critical_level(BITS, [0.0, 0.1, math.inf, math.inf, math.inf], [0.01] * 5, epsilon=0.3)
-    assert (found.level, found.level_se) == (5.0, 1.0)
+    assert (found.coordinate, found.coordinate_se) == (5.0, 1.0)

@@ -11,8 +11,10 @@ import pandas as pd
 import pytest
 from docutils.core import publish_string
 
+import smdl.experiments
 import smdl.figures
 from smdl.analysis.gather import checkpoints, llc
+from smdl.analysis.points import marked, points
 from smdl.analysis.regression import regressions
 from smdl.analysis.rulers import Bootstrap, rulers
 from smdl.experiments.registry import NAMES as EXPERIMENTS
@@ -51,10 +53,8 @@ TABLES |= {table.name: table for name in EXPERIMENTS for table in tables_of(name
 
 # Tables that figures know by a shorter name.
 SHORT = {"settings": "sweep_settings", "runs": "hinton_runs", "weights": "hinton_weights", "prior": "hinton_prior"}
+HEADLINE = {"scheme": "quantize", "variant": "minimised", "epsilon": 0.02}
 SETTINGS = {
-    "headline": {"scheme": "quantize", "variant": "minimised", "epsilon": 0.02},
-    "windows": {"a": [1, 30], "b": [1, 30]},
-    "admit": ["ok"],
     "scheme": "quantize",
     "model": "a",
     "columns": 3,
@@ -82,16 +82,13 @@ WORDS = {
     "dataset": [1],
 }
 FORMS = ["no rows", "not a number", "one row", "one model"]
-OTHERWISE = {
-    "nothing of the headline": {"headline": {"scheme": "prune", "variant": "none", "epsilon": 7.0}},
-    "no window": {"windows": {}, "regressions": None},
-    "no status admitted": {"admit": []},
-}
+# Forms in which a column of flags is False throughout.
+OTHERWISE = {"nothing of the headline": "headline", "no window": "in_window", "no status admitted": "admitted"}
 CASES = [(name, form) for name in FIGURES for form in FORMS] + [
     (name, form)
-    for form, changed in OTHERWISE.items()
+    for form in OTHERWISE
     for name in FIGURES
-    if not changed.keys().isdisjoint(inspect.signature(FIGURES[name]).parameters)
+    if not {"points", "llc", "regressions"}.isdisjoint(inspect.signature(FIGURES[name]).parameters)
 ]
 
 
@@ -109,7 +106,8 @@ def rows_of(table: Table, models: list[str], steps: list[int], value: float | No
             word = words.get(column.name, ["x"])[0]
             rows[column.name] = {TEXT: word, INTEGER: 1, NUMBER: number, FLAG: True}[column.type]
     if "headline" in rows:
-        rows["headline"] = rows[["variant", "epsilon", "window"]].eq(["minimised", 0.02, "config"]).all(axis=1)
+        headline = pd.Series({**HEADLINE, "window": "config"}).reindex(rows.columns).dropna()
+        rows["headline"] = (rows[headline.index] == headline).all(axis=1)
     return rows[[column.name for column in table.columns]]
 
 
@@ -127,7 +125,8 @@ def table_of(table: Table, form: str) -> pd.DataFrame:
         case "no window" if table.name == "regressions":
             return empty(table)
         case _:
-            return rows_of(table, ["a", "b"], [1, 10, 20], None)
+            rows = rows_of(table, ["a", "b"], [1, 10, 20], None)
+            return rows.assign(**{OTHERWISE[form]: False}) if OTHERWISE[form] in rows else rows
 
 
 def drawn(name: str, form: str) -> plt.Figure:
@@ -135,7 +134,7 @@ def drawn(name: str, form: str) -> plt.Figure:
     tables, settings = {}, {}
     for parameter in inspect.signature(FIGURES[name]).parameters.values():
         if parameter.name in SETTINGS:
-            settings[parameter.name] = OTHERWISE.get(form, {}).get(parameter.name, SETTINGS[parameter.name])
+            settings[parameter.name] = SETTINGS[parameter.name]
         elif parameter.kind is not parameter.VAR_KEYWORD:
             tables[parameter.name] = table_of(TABLES[SHORT.get(parameter.name, parameter.name)], form)
             if name == "experiments.theory.level_sets":
@@ -165,10 +164,8 @@ def test_every_table_has_its_page_and_its_csv(name, form, tmp_path):
 
 @pytest.mark.parametrize("form", [*FORMS, *OTHERWISE])
 def test_the_interactive_figure_draws(form):
-    tables = {name: table_of(declared(name), form) for name in ("llc", "critical", "regressions")}
-    settings = {name: SETTINGS[name] for name in ("headline", "windows", "admit")}
-    settings |= {name: value for name, value in OTHERWISE.get(form, {}).items() if name in settings}
-    assert "<script>" in explorer_page(explorer(**tables, **settings))
+    tables = {name: table_of(declared(name), form) for name in ("points", "regressions")}
+    assert "<script>" in explorer_page(explorer(**tables))
 
 
 @pytest.mark.parametrize("form", [*FORMS, "no window"])
@@ -190,11 +187,20 @@ def test_a_study_whose_checkpoints_are_all_screened_out_has_empty_tables(tmp_pat
     made = {
         "audit": audit(none["manifest"], none["losses"], none["screening"], Limits()),
         "checkpoints": checkpoints(none["manifest"], none["losses"]),
-        "llc": llc(
-            none["draws"], none["checkpoints"], none["audit"], {}, Gates(**validated(small_config())["llc"]["gates"])
+        "llc": marked(
+            llc(
+                none["draws"],
+                none["checkpoints"],
+                none["audit"],
+                {},
+                Gates(**validated(small_config())["llc"]["gates"]),
+            ),
+            {},
+            ["ok"],
         ),
-        "regressions": regressions(none["critical"], none["llc"], {}, SETTINGS["headline"], ["ok"]),
-        "exclusions": exclusions(none["llc"], none["critical"], {}, ["ok"]),
+        "points": points(none["critical"], none["llc"], HEADLINE),
+        "regressions": regressions(none["points"], {}),
+        "exclusions": exclusions(none["llc"], none["points"]),
         "measures": measures(RULERS, none, ["ok"]),
         "rulers": rulers(none["measures"], none["critical"], Bootstrap(10, 1)),
     }

@@ -49,6 +49,46 @@ def snakemake(copy, config: dict, *arguments: str, profile: str = "local") -> su
     return run(copy, *command, "--profile", str(copy / "profiles" / profile), *arguments)
 
 
+MEDIANS = '''"""Median critical level of each scheme and variant of a model, at the headline's tolerance."""
+
+import matplotlib.pyplot as plt
+import pandas as pd
+from matplotlib.figure import Figure
+
+from smdl.figures.style import STYLE
+
+
+def draw(points: pd.DataFrame, *, model: str) -> Figure:
+    """A bar per scheme and variant."""
+    own = points[(points["model"] == model) & (points["epsilon"] == points.loc[points["headline"], "epsilon"].iloc[0])]
+    with plt.rc_context(STYLE):
+        figure, axis = plt.subplots()
+        own.groupby(["scheme", "variant"])["coordinate"].median().plot.barh(ax=axis)
+    return figure
+'''
+
+
+def test_a_figure_is_one_module_and_a_caption(copy):
+    (copy / "src/smdl/figures/medians.py").write_text(MEDIANS)
+    refused = snakemake(copy, small_config(), "-n")
+    assert refused.stderr.strip().endswith("figure medians: its caption is missing: docs/captions/medians.rst")
+
+    (copy / "docs/captions/medians.rst").write_text("The median critical level of {{ snakemake.wildcards.model }}.\n")
+    planned = snakemake(copy, small_config(), "-n", "--printshellcmds")
+    assert jobs(planned.stdout)["medians"] == 1, planned.stderr
+    job = re.search(r"^rule medians:\n(.*?)\n\n", planned.stdout, re.DOTALL | re.MULTILINE)[1]
+    assert "input: results/small/tables/points.parquet\n" in job
+
+    made = snakemake(copy, small_config(), "--", "results/small/figures/medians/tiny.png")
+    assert made.returncode == 0, made.stderr
+    assert (copy.parent / "results/small/figures/medians/tiny.png").read_bytes().startswith(b"\x89PNG")
+
+    (copy / "src/smdl/figures/medians.py").write_text(MEDIANS.replace("points: pd", "centroids: pd"))
+    refused = snakemake(copy, small_config(), "-n")
+    assert "figure medians: no rule makes the table centroids; there are " in refused.stderr
+    assert "Traceback" not in refused.stderr
+
+
 def test_a_scheme_is_one_file(copy):
     (copy / "src/smdl/compression/schemes/shrink.py").write_text(example("schemes.md", "python"))
     config = small_config()

@@ -1,10 +1,7 @@
 """Known answers: the closed forms themselves, the models they belong to, and the sampler against a few of them."""
 
-import re
 from fractions import Fraction
-from importlib import import_module
 from itertools import pairwise
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -120,14 +117,6 @@ def test_families_hold_what_the_issue_asks_for():
             model = case.build(2)
             assert sum(p.numel() for p in model.parameters) == 2 * case.parameters
         assert [c.name for c in cases(family, 8, 3)] == [c.name for c in cases(family, 8, 3)]
-
-
-def test_every_figure_rule_has_its_module():
-    rules = Path(__file__).parent.parent / "rules"
-    names = [name for file in rules.glob("*.smk") for name in re.findall(r"use rule figure as (\w+)", file.read_text())]
-    assert names
-    for name in names:
-        assert callable(import_module(f"smdl.figures.{name}").draw)
 
 
 def sampler(**changed) -> SamplerSettings:

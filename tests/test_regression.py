@@ -6,16 +6,18 @@ import pytest
 
 from smdl.analysis import gather
 from smdl.analysis.correlation import partial, partial_r2
-from smdl.analysis.regression import fit, in_window, regressions
+from smdl.analysis.points import in_window, marked, points
+from smdl.analysis.regression import fit, regressions
 from smdl.figures.critical_bits import draw
 from smdl.llc.estimate import Gates
 from smdl.published import critical_bits
 from smdl.report.summary import summary
 from smdl.tables import empty
 from smdl.tables.audit import AUDIT
-from smdl.tables.study import CHECKPOINTS, CRITICAL, DRAWS, LLC, LOSSES, MANIFEST, REGRESSIONS
+from smdl.tables.study import CHECKPOINTS, CRITICAL, DRAWS, LLC, LOSSES, MANIFEST, POINTS, REGRESSIONS
 
 GATES = Gates(max_excess=50, max_r_hat=1.5, max_drift=6, max_relative_se=0.3)
+HEADLINE = {"scheme": "quantize", "variant": "v", "epsilon": 0.3}
 PUBLISHED = {"pythia-160m": (0.114, 0.978), "pythia-410m": (0.082, 0.977), "pythia-1.4b": (0.158, 0.979)}
 
 
@@ -58,17 +60,21 @@ def test_partial_r2_is_that_of_the_nested_regressions():
 def study(statuses):
     steps = np.arange(1, 9) * 100
     critical = pd.DataFrame(
-        {"model": "m", "step": steps, "scheme": "quantize", "variant": "v", "epsilon": 0.3, "level": steps / 100.0}
-    ).assign(status="ok")
+        {"model": "m", "step": steps, "scheme": "quantize", "variant": "v", "epsilon": 0.3, "coordinate": steps / 100.0}
+    ).assign(status="ok", unit="bits", coordinate_se=0.1, bits_per_parameter=4.0)
     llc = pd.DataFrame({"model": "m", "step": steps, "llc": steps / 10.0, "control": np.nan, "loss": 1.0 / steps})
-    return critical, llc.assign(status=statuses)
+    return critical, llc.assign(status=statuses, llc_se=1.0)
+
+
+def fitted(critical, llc, windows, headline=HEADLINE, admit=("ok",)):
+    """The regressions of a study, by way of its points."""
+    return regressions(points(critical, marked(llc, windows, admit), headline), windows)
 
 
 def test_what_is_not_admitted_is_left_out_and_counted():
     critical, llc = study(["negative", *["ok"] * 7])
-    critical.loc[7, "level"] = np.nan
-    headline = {"scheme": "quantize", "variant": "v", "epsilon": 0.3}
-    rows = regressions(critical, llc, {"m": [100, 700]}, headline, ["ok"]).set_index("window")
+    critical.loc[7, "coordinate"] = np.nan
+    rows = fitted(critical, llc, {"m": [100, 700]}).set_index("window")
     assert rows.loc["config", ["n", "excluded"]].tolist() == [6, 1]
     assert rows.loc["all", ["n", "excluded"]].tolist() == [6, 2]
     assert rows["headline"].tolist() == [True, False]
@@ -76,9 +82,22 @@ def test_what_is_not_admitted_is_left_out_and_counted():
     assert np.isnan(rows.loc["config", "control_r2"])
 
 
+def test_the_points_are_all_pairs_and_say_what_enters_a_regression():
+    """A row per checkpoint, compressed or not; without a crossing or an admitted LLC it is not admitted."""
+    critical, llc = study(["negative", *["ok"] * 7])
+    critical.loc[7, "coordinate"] = np.nan
+    found = POINTS.conform(points(critical.drop(index=3), marked(llc, {"m": [200, 800]}, ["ok"]), HEADLINE))
+    assert found["step"].tolist() == llc["step"].tolist()
+    assert found["admitted"].tolist() == [False, True, True, False, True, True, True, False]
+    assert found["in_window"].tolist() == [False, *[True] * 7]
+    assert found["status"].isna().tolist() == [step == 400 for step in found["step"]]
+    assert found["headline"].all()
+    assert not points(critical, marked(llc, {}, ["ok"]), {**HEADLINE, "epsilon": 0.5})["headline"].any()
+
+
 def test_one_training_run_gives_a_line_and_a_rank_correlation_and_no_interval_and_no_p_value():
     critical, llc = study(["ok"] * 8)
-    rows = REGRESSIONS.conform(regressions(critical, llc, {"m": [100, 800]}, {}, ["ok"]))
+    rows = REGRESSIONS.conform(fitted(critical, llc, {"m": [100, 800]}))
     assert rows[["slope", "r2", "spearman"]].notna().all(axis=None)
     assert (rows["spearman"] == 1).all()
     assert rows[["slope_low", "slope_high", "spearman_p"]].isna().all(axis=None)
@@ -88,32 +107,32 @@ def test_a_study_whose_checkpoints_are_all_left_out_has_its_tables():
     """No draws, no losses, no levels: a row a checkpoint with its status, and nothing that is fitted."""
     audit = pd.DataFrame({"model": "m", "step": [1, 2], "excluded": True, "reason": "same weights"})
     assert CHECKPOINTS.conform(gather.checkpoints(empty(MANIFEST), empty(LOSSES))).empty
-    found = LLC.conform(gather.llc(empty(DRAWS), empty(CHECKPOINTS), audit, {}, GATES))
+    found = LLC.conform(marked(gather.llc(empty(DRAWS), empty(CHECKPOINTS), audit, {}, GATES), {"m": [1, 2]}, ["ok"]))
     assert found[["step", "status", "reason", "chains"]].to_numpy().tolist() == [
         [1, "excluded", "same weights", 0],
         [2, "excluded", "same weights", 0],
     ]
-    assert LLC.conform(gather.llc(empty(DRAWS), empty(CHECKPOINTS), empty(AUDIT), {}, GATES)).empty
-    assert REGRESSIONS.conform(regressions(empty(CRITICAL), found, {"m": [1, 2]}, {}, ["ok"])).empty
+    none = gather.llc(empty(DRAWS), empty(CHECKPOINTS), empty(AUDIT), {}, GATES)
+    assert LLC.conform(marked(none, {}, ["ok"])).empty
+    assert REGRESSIONS.conform(fitted(empty(CRITICAL), found, {"m": [1, 2]})).empty
 
 
 def test_without_a_window_or_without_rows_the_table_is_empty():
     critical, llc = study(["ok"] * 8)
     for own in ((critical, llc), (empty(CRITICAL), llc), (critical, empty(LLC)), (empty(CRITICAL), empty(LLC))):
-        assert REGRESSIONS.conform(regressions(*own, {}, {}, ["ok"])).empty
-    assert REGRESSIONS.conform(regressions(empty(CRITICAL), empty(LLC), {"m": [100, 800]}, {}, ["ok"])).empty
+        assert REGRESSIONS.conform(fitted(*own, {})).empty
+    assert REGRESSIONS.conform(fitted(empty(CRITICAL), empty(LLC), {"m": [100, 800]})).empty
     assert "0 models" in summary(empty(CHECKPOINTS), empty(LLC), empty(REGRESSIONS))
 
 
 def test_a_model_without_a_window_is_shown_but_has_no_line():
-    parts = {name: study(["ok"] * 8) for name in ("fitted", "measured")}
+    parts = {name: study(["ok"] * 8) for name in ("with", "without")}
     critical, llc = (pd.concat([own[i].assign(model=name) for name, own in parts.items()]) for i in (0, 1))
-    headline = {"scheme": "quantize", "variant": "v", "epsilon": 0.3}
-    windows = {"fitted": [100, 700]}
-    rows = regressions(critical, llc, windows, headline, ["ok"])
-    assert set(rows["model"]) == {"fitted"}
-    assert in_window(llc, windows).groupby(llc["model"]).sum().to_dict() == {"fitted": 7, "measured": 0}
-    looks = llc.assign(llc_se=1.0), critical.assign(unit="bits", level_se=0.1)
-    figure = draw(*looks, rows, headline=headline, windows=windows, admit=["ok"])
+    windows = {"with": [100, 700]}
+    shown = points(critical, marked(llc, windows, ["ok"]), HEADLINE)
+    rows = regressions(shown, windows)
+    assert set(rows["model"]) == {"with"}
+    assert in_window(llc, windows).groupby(llc["model"]).sum().to_dict() == {"with": 7, "without": 0}
+    figure = draw(shown, rows)
     legend = [text.get_text() for text in figure.axes[0].get_legend().get_texts()]
-    assert legend[1] == "measured: no line is fitted"
+    assert legend[1] == "without: no line is fitted"

@@ -18,6 +18,7 @@ import yaml
 
 from chromium import Browser
 from conftest import ROOT
+from smdl.analysis.points import marked, points
 from smdl.analysis.regression import NOT_TO_BE_HAD
 from smdl.report.exclusions import exclusions
 from smdl.report.front import finding
@@ -26,7 +27,7 @@ from smdl.report.pages import page
 from smdl.runtime.progress import DONE, FAILED, LEFT, RUNNING, last_lines, remaining, told
 from smdl.tables import empty
 from smdl.tables.report import EXCLUSIONS, RUNS
-from smdl.tables.study import CRITICAL, LLC
+from smdl.tables.study import LLC, POINTS
 from workflow import SNAKEMAKE, small_config, snakemake
 
 
@@ -154,7 +155,7 @@ def test_the_interactive_figure_switches_and_tells_its_points(study, browser):
     browser.open(study / "explorer.html")
     marks = "document.querySelectorAll('.mark-symbol.role-mark path').length"
     critical = pd.read_csv(study / "results/small/tables/critical.csv").query("variant == 'minimised'")
-    levels = critical.groupby("epsilon")["level"].count()
+    levels = critical.groupby("epsilon")["coordinate"].count()
     browser.wait(f"{marks} === {levels[0.02]}")
     browser.run("""(select => {
         select.value = [...select.options].find(option => +option.text === 0.1).value;
@@ -269,13 +270,21 @@ def test_last_lines_take_the_latest_state_of_a_progress_bar(tmp_path):
 
 
 def test_a_study_in_order_has_no_exclusions_and_an_odd_one_has_all():
-    llc, critical = empty(LLC), empty(CRITICAL)
-    assert EXCLUSIONS.conform(exclusions(llc, critical, {}, ["ok"])).empty
+    assert EXCLUSIONS.conform(exclusions(empty(LLC), empty(POINTS))).empty
     llc = pd.DataFrame({"model": "a", "step": [1, 2, 3], "status": ["ok", "not mixed", "excluded"], "reason": "why"})
+    llc = marked(llc.assign(llc=1.0, llc_se=0.1, control=0.5, loss=2.0), {"a": [2, 3]}, ["ok", "not mixed"])
     critical = pd.DataFrame(
-        {"model": "a", "step": 1, "scheme": "q", "variant": "v", "epsilon": [0.1, 0.2, 0.3], "level": [1, 2, np.nan]}
-    ).assign(status=["ok", "not monotone", "all below"])
-    rows = EXCLUSIONS.conform(exclusions(llc, critical, {"a": [2, 3]}, ["ok", "not mixed"]))
+        {
+            "model": "a",
+            "step": 1,
+            "scheme": "q",
+            "variant": "v",
+            "epsilon": [0.1, 0.2, 0.3],
+            "coordinate": [1, 2, np.nan],
+        }
+    ).assign(status=["ok", "not monotone", "all below"], coordinate_se=0.1, unit="bits", bits_per_parameter=4.0)
+    headline = {"scheme": "q", "variant": "v", "epsilon": 0.1}
+    rows = EXCLUSIONS.conform(exclusions(llc, points(critical, llc, headline)))
     assert rows["status"].tolist() == ["not mixed", "excluded", "not monotone", "all below"]
     assert rows["used"].tolist() == [True, False, True, False]
     assert rows["in_window"].tolist() == [True, True, False, False]

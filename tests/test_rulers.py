@@ -44,7 +44,7 @@ def study(steps: int = 12, models: int = 2) -> tuple[pd.DataFrame, pd.DataFrame]
             for epsilon in (0.3, 0.5):
                 level = offset + 2 * own - 0.5 * loss + 0.1 * rng.normal()
                 key = {"scheme": "quantize", "variant": "maximum", "epsilon": epsilon}
-                critical.append({"model": model, "step": step, **key, "level": level})
+                critical.append({"model": model, "step": step, **key, "coordinate": level})
     return pd.DataFrame(measured), pd.DataFrame(critical)
 
 
@@ -59,7 +59,7 @@ def test_figures_are_those_of_scipy():
     table = rulers(measured, critical, QUICK).set_index(["measure", "epsilon", "scope"])
     row = table.loc["good", 0.3, "one"]
     x = measured.query("model == 'one' and measure == 'good'")["value"].to_numpy()
-    y = critical.query("model == 'one' and epsilon == 0.3")["level"].to_numpy()
+    y = critical.query("model == 'one' and epsilon == 0.3")["coordinate"].to_numpy()
     assert row["spearman"] == pytest.approx(stats.spearmanr(x, y).statistic)
     assert row["r2"] == pytest.approx(stats.pearsonr(x, y).statistic ** 2)
 
@@ -81,7 +81,7 @@ def test_across_models_the_models_are_resampled_and_permuted():
         rows.groupby("model", sort=False)[value].mean().to_numpy()
         for rows, value in (
             (measured.query("measure == 'good'"), "value"),
-            (critical.query("epsilon == 0.3"), "level"),
+            (critical.query("epsilon == 0.3"), "coordinate"),
         )
     ]
     exact = stats.permutation_test(
@@ -95,7 +95,7 @@ def test_resampled_models_give_what_their_checkpoints_repeated_would():
     measured, critical = study(steps=5, models=6)
     critical = critical[~((critical["model"] == "two") & (critical["step"] > 2))]
     x = measured.query("measure == 'good'").set_index(["model", "step"])["value"]
-    y = critical.query("epsilon == 0.3").set_index(["model", "step"])["level"]
+    y = critical.query("epsilon == 0.3").set_index(["model", "step"])["coordinate"]
     random = np.random.default_rng(QUICK.seed)
     rows = []
     for counts in random.multinomial(6, np.full(6, 1 / 6), size=QUICK.resamples):
@@ -109,8 +109,8 @@ def test_resampled_models_give_what_their_checkpoints_repeated_would():
 
 def test_an_interval_of_no_width_is_none():
     measured, critical = study(models=6)
-    critical["level"] = critical.groupby("epsilon")["level"].rank()
-    perfect = critical.query("epsilon == 0.3")[["model", "step", "level"]].rename(columns={"level": "value"})
+    critical["coordinate"] = critical.groupby("epsilon")["coordinate"].rank()
+    perfect = critical.query("epsilon == 0.3")[["model", "step", "coordinate"]].rename(columns={"coordinate": "value"})
     measured = pd.concat([measured, perfect.assign(measure="perfect")])
     row = rulers(measured, critical, QUICK).set_index(["measure", "epsilon", "scope"]).loc["perfect", 0.3, ALL_MODELS]
     assert row["spearman"] == pytest.approx(1)
@@ -191,7 +191,7 @@ def test_partial_correlation_is_that_of_the_residual_ranks():
 
 def test_what_does_not_vary_or_is_missing_gives_no_figure():
     measured, critical = study()
-    critical.loc[(critical["model"] == "two") & (critical["step"] > 2), "level"] = np.nan
+    critical.loc[(critical["model"] == "two") & (critical["step"] > 2), "coordinate"] = np.nan
     table = rulers(measured, critical, QUICK).set_index(["measure", "epsilon", "scope"])
     assert np.isnan(table.loc["size", 0.3, "one"]["spearman"])
     assert np.isfinite(table.loc["size", 0.3, ALL_MODELS]["spearman"])
@@ -216,7 +216,8 @@ def test_more_comparisons_ask_for_smaller_p_values():
 
 
 def test_the_heat_map_shows_every_measure_and_scope():
-    drawn = figure.draw(rulers(*study(), QUICK), headline={"epsilon": 0.3})
+    points = pd.DataFrame({"epsilon": [0.3, 0.5], "headline": [True, False]})
+    drawn = figure.draw(rulers(*study(), QUICK), points)
     panels = [axis for axis in drawn.axes if axis.get_title()]
     assert [axis.get_title() for axis in panels] == ["one", "two", ALL_MODELS]
     assert [label.get_text() for label in panels[0].get_yticklabels()] == ["loss", "good", "echo", "size"]

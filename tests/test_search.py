@@ -76,7 +76,7 @@ def test_on_a_rising_curve_the_search_finds_what_the_curve_has(values, epsilons)
 @given(st.lists(st.floats(-0.1, 3), min_size=2, max_size=60), st.floats(1e-3, 2))
 def test_on_any_curve_the_search_ends_at_a_crossing_of_the_curve(values, epsilon):
     found = search(KnownLoss(values), Known(), range(len(values)), [0], [epsilon], error_rate=0.01)
-    level = crossing(found, epsilon).level
+    level = crossing(found, epsilon).coordinate
     if np.isfinite(level):
         below = min(int(np.floor(level)), len(values) - 2)
         assert min(values[below : below + 2]) <= epsilon <= max(values[below : below + 2]) + 1e-12
@@ -87,7 +87,7 @@ def test_where_the_finest_level_is_above_the_tolerance_the_search_finds_the_next
     found = search(KnownLoss(values), Known(), range(len(values)), [0], [0.1, 0.3], error_rate=0.01)
     whole = curve(KnownLoss(values), Known(), range(len(values)), [0])
     assert crossing(found, 0.3) == crossing(whole, 0.3)
-    assert crossing(found, 0.3).level == pytest.approx(6 + 1 / 3)
+    assert crossing(found, 0.3).coordinate == pytest.approx(6 + 1 / 3)
     assert crossing(found, 0.3).status == "not monotone"
 
 
@@ -182,7 +182,7 @@ def test_a_decision_ends_a_walk_at_the_first_value_below():
 def test_an_infinite_loss_is_only_another_level_above():
     values = [0.0, 0.1, 0.2, np.inf, np.inf, np.inf, np.inf]
     found = search(KnownLoss(values), Known(), range(7), [0], [0.3], error_rate=0.01)
-    assert crossing(found, 0.3).level == 2
+    assert crossing(found, 0.3).coordinate == 2
 
 
 def test_an_early_stop_is_wrong_no_oftener_than_the_error_rate():
@@ -263,9 +263,9 @@ def test_search_and_curve_agree_on_a_trained_model(case, name):
         rows[mode] = critical_rows(curve_rows(points, scheme.axis, weights.elements), epsilons)
         evaluations[mode] = loss.evaluations
         assert sum(point.evaluations for point in points) == loss.evaluations
-    assert np.isfinite(rows["curve"]["level"]).all()
-    allowed = np.maximum(0.05 if scheme.axis.unit == "bits" else 0, 0.02 * rows["curve"]["level"].abs())
-    assert ((rows["search"]["level"] - rows["curve"]["level"]).abs() <= allowed).all()
+    assert np.isfinite(rows["curve"]["coordinate"]).all()
+    allowed = np.maximum(0.05 if scheme.axis.unit == "bits" else 0, 0.02 * rows["curve"]["coordinate"].abs())
+    assert ((rows["search"]["coordinate"] - rows["curve"]["coordinate"]).abs() <= allowed).all()
     assert evaluations["search"] < 0.7 * evaluations["curve"]
 
 
@@ -278,8 +278,8 @@ def test_seeds_are_averaged_and_their_spread_counts():
         ]
     ).assign(unit="levels", bits_per_parameter=8.0, evaluations=1, tuned_at_edge=False)
     (found,) = critical_rows(rows, [0.45]).to_dict("records")
-    assert found["level"] == pytest.approx((4.5 + 3.5) / 2)
-    assert found["level_se"] == pytest.approx(np.sqrt(0.1**2 + 0.5 / 2))
+    assert found["coordinate"] == pytest.approx((4.5 + 3.5) / 2)
+    assert found["coordinate_se"] == pytest.approx(np.sqrt(0.1**2 + 0.5 / 2))
     assert (found["seeds"], found["status"], found["evaluations"]) == (2, "ok", 20)
 
 

@@ -10,11 +10,12 @@ import pyarrow.parquet as pq
 import pytest
 import yaml
 
+from smdl.figures import registry
 from smdl.tables import read_provenance
-from smdl.tables.study import CHECKPOINTS, CRITICAL, CURVES, LLC, REGRESSIONS
+from smdl.tables.study import CHECKPOINTS, CRITICAL, CURVES, LLC, POINTS, REGRESSIONS
 from workflow import jobs, small_config, snakemake
 
-GATHERED = {table.name: table for table in (CHECKPOINTS, LLC, CURVES, CRITICAL, REGRESSIONS)}
+GATHERED = {table.name: table for table in (CHECKPOINTS, LLC, CURVES, CRITICAL, POINTS, REGRESSIONS)}
 
 
 @pytest.fixture(scope="module")
@@ -60,12 +61,18 @@ def test_every_checkpoint_is_there_and_the_numbers_hang_together(study):
     )
     assert (best["minimised"] <= best["maximum"] + 1e-9).all()
     assert len(found["critical"]) == 3 * 3 * 2
+    points = found["points"]
+    assert len(points) == len(found["critical"])
+    assert points.groupby("headline")["step"].apply(list)[True] == steps
+    pd.testing.assert_series_equal(points["coordinate"], found["critical"]["coordinate"])
     assert found["regressions"].groupby(["variant", "epsilon"])["window"].apply(list).map(len).eq(2).all()
     assert found["regressions"]["headline"].sum() == 1
 
 
 def test_the_figures_are_there(study):
-    for name in ("delta_loss", "critical_bits", "training", "traces", "overview", "sizes", "schemes/prune"):
+    paths = [figure.path.format(scheme=name) for figure in registry.declared() for name in ("prune", "quantize")]
+    assert "critical_bits" in paths and "schemes/prune" in paths
+    for name in paths:
         assert (study / f"results/small/figures/{name}.svg").read_text().lstrip().startswith("<?xml")
         assert (study / f"results/small/figures/{name}.png").read_bytes().startswith(b"\x89PNG")
 

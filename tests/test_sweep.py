@@ -10,10 +10,10 @@ import yaml
 
 from smdl.analysis.correlation import partial_r2
 from smdl.corpus.blocks import load_split, read_splits
-from smdl.figures.sweep import draw
 from smdl.llc.estimate import Gates
 from smdl.llc.sampler import Memory, SamplerSettings
 from smdl.llc.sweep import Sweep, block, grid, summarise
+from smdl.llc.sweep_figure import draw
 from smdl.models.loading import BlockLoss, load
 from smdl.runtime.cluster.resources import GPU_RATE
 from smdl.runtime.dry_run import planned

@@ -20,8 +20,8 @@ class Critical:
     where there is no level (NaN).
     """
 
-    level: float
-    level_se: float
+    coordinate: float
+    coordinate_se: float
     status: str
 
 
@@ -65,9 +65,9 @@ def over_seeds(found: Sequence[Critical]) -> Critical:
     to it comes what the spread of the levels says of the mean over seeds.
     """
     status = next(status for status in GRAVEST_FIRST if any(one.status == status for one in found))
-    levels = np.array([one.level for one in found])
+    levels = np.array([one.coordinate for one in found])
     if not np.isfinite(levels).all():
         return Critical(math.nan, math.nan, status)
     spread = levels.var(ddof=1) / len(levels) if len(levels) > 1 else 0.0
-    blocks = np.mean([one.level_se**2 for one in found])
+    blocks = np.mean([one.coordinate_se**2 for one in found])
     return Critical(float(levels.mean()), float(np.sqrt(blocks + spread)), status)

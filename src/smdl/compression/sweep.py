@@ -74,7 +74,7 @@ def critical_rows(rows: pd.DataFrame, epsilons: list[float]) -> pd.DataFrame:
             columns = (own[name].tolist() for name in ("coordinate", "delta_loss", "delta_loss_se"))
             crossings.append(critical_level(*columns, epsilon, own["tuned_at_edge"].tolist()))
             ascending = own.sort_values("coordinate")
-            bits.append(np.interp(crossings[-1].level, ascending["coordinate"], ascending["bits_per_parameter"]))
+            bits.append(np.interp(crossings[-1].coordinate, ascending["coordinate"], ascending["bits_per_parameter"]))
         found.append(
             {
                 "epsilon": epsilon,

@@ -1,63 +1,48 @@
 """Critical level against LLC: the study's central figure."""
 
-from collections.abc import Sequence
-from typing import Any
-
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from smdl.analysis.regression import NO_WINDOW
-from smdl.figures.looks import of_headline
 from smdl.figures.style import COLOURS, FAINT, MARKERS, STYLE, nothing
 from smdl.published import critical_bits
 from smdl.runtime.names import in_figure
 
 
-def draw(
-    llc: pd.DataFrame,
-    critical: pd.DataFrame,
-    regressions: pd.DataFrame,
-    headline: dict[str, Any],
-    windows: dict[str, list[int]],
-    admit: list[str],
-) -> Figure:
-    """One fit a model over its window.
+def draw(points: pd.DataFrame, regressions: pd.DataFrame) -> Figure:
+    """One fit per model over its window.
 
     Points outside the window are faint, those whose LLC is not admitted hollow; where the published
     study holds the model, its points are crosses.
     """
-    critical = critical[of_headline(critical, headline) & (critical["epsilon"] == headline["epsilon"])]
-    points = critical.merge(llc, on=["model", "step"], suffixes=("", "_llc")).dropna(subset=["level", "llc"])
-    told = f"{headline['scheme']}, {in_figure(headline['variant'])}"
+    points = points[points["headline"]].dropna(subset=["coordinate", "llc"])
     if points.empty:
-        return nothing(f"{told}: no checkpoint has both an LLC and a critical level at {headline['epsilon']:g} nats.")
+        return nothing("No checkpoint has both an LLC and a critical level of the headline.")
+    scheme, variant, epsilon, unit = points[["scheme", "variant", "epsilon", "unit"]].iloc[0]
     published = critical_bits()
     fits = regressions[regressions["headline"]].set_index("model")
     with plt.rc_context(STYLE):
         figure, axis = plt.subplots(figsize=(5.2, 3.9))
         for i, (model, own) in enumerate(points.groupby("model", sort=False)):
             colour = COLOURS[i % len(COLOURS)]
-            _points(axis, own, windows.get(model, NO_WINDOW), admit, colour, MARKERS[i % len(MARKERS)])
-            if model in windows and model in fits.index:
-                _line(axis, own, fits.loc[model], admit, colour)
+            _points(axis, own, colour, MARKERS[i % len(MARKERS)])
+            if model in fits.index:
+                _line(axis, own, fits.loc[model], colour)
             else:
                 look = {"color": colour, "marker": MARKERS[i % len(MARKERS)], "alpha": FAINT, "linestyle": ""}
                 axis.plot([], [], label=f"{model}: no line is fitted", **look)
             _published(axis, published[published["model"] == model], colour)
         axis.set_xlabel(r"local learning coefficient $\hat\lambda$")
-        unit = critical["unit"].iloc[0]
-        axis.set_ylabel(rf"critical level ({unit}) at $\epsilon$ = {headline['epsilon']:g} nats")
-        axis.set_title(f"{told}: critical level against LLC")
+        axis.set_ylabel(rf"critical level ({unit}) at $\epsilon$ = {epsilon:g} nats")
+        axis.set_title(f"{scheme}, {in_figure(variant)}: critical level against LLC")
         axis.legend(loc="best")
     return figure
 
 
-def _points(axis: Axes, own: pd.DataFrame, window: Sequence[int], admit: list[str], colour: str, marker: str) -> None:
-    inside = own["step"].between(*window)
-    admitted = own["status_llc"].isin(admit)
+def _points(axis: Axes, own: pd.DataFrame, colour: str, marker: str) -> None:
+    inside, admitted = own["in_window"], own["admitted"]
     for shown, look in (
         (inside & admitted, {"color": colour}),
         (~inside & admitted, {"color": colour, "alpha": FAINT}),
@@ -65,9 +50,9 @@ def _points(axis: Axes, own: pd.DataFrame, window: Sequence[int], admit: list[st
     ):
         axis.errorbar(
             own.loc[shown, "llc"],
-            own.loc[shown, "level"],
+            own.loc[shown, "coordinate"],
             xerr=own.loc[shown, "llc_se"],
-            yerr=own.loc[shown, "level_se"],
+            yerr=own.loc[shown, "coordinate_se"],
             fmt=marker,
             markersize=4.5,
             elinewidth=0.8,
@@ -75,10 +60,10 @@ def _points(axis: Axes, own: pd.DataFrame, window: Sequence[int], admit: list[st
         )
 
 
-def _line(axis: Axes, own: pd.DataFrame, fit: pd.Series, admit: list[str], colour: str) -> None:
+def _line(axis: Axes, own: pd.DataFrame, fit: pd.Series, colour: str) -> None:
     if not np.isfinite(fit["slope"]):
         return
-    inside = own["step"].between(fit["first"], fit["last"]) & own["status_llc"].isin(admit)
+    inside = own["in_window"] & own["admitted"]
     x = np.array([own.loc[inside, "llc"].min(), own.loc[inside, "llc"].max()])
     label = rf"{fit.name}: $R^2$ = {fit['r2']:.3f}, $n$ = {fit['n']}, steps {fit['first']} to {fit['last']}"
     axis.plot(x, fit["intercept"] + fit["slope"] * x, color=colour, linewidth=1.4, label=label)

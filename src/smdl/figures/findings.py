@@ -1,7 +1,5 @@
 """What the audit found: the loss over training, and every checkpoint of the study with what speaks against it."""
 
-from typing import Any
-
 import matplotlib.pyplot as plt
 import pandas as pd
 from matplotlib.axes import Axes
@@ -15,7 +13,7 @@ REASON_MARKERS = dict(zip(REASONS, ("X", "d", "v", "D", "s", "^"), strict=True))
 REASON_COLOUR = "#B2182B"
 
 
-def draw(audit: pd.DataFrame, **_: Any) -> Figure:
+def draw(audit: pd.DataFrame) -> Figure:
     """Two panels over one axis of training steps, from the table ``audit``: losses above, verdicts below."""
     if audit.empty:
         return nothing("The audit has seen no checkpoint.")

@@ -1,7 +1,6 @@
 """What the figures of several schemes share: names, looks, and the order of variants."""
 
 from itertools import cycle
-from typing import Any
 
 import pandas as pd
 from matplotlib import colormaps
@@ -17,9 +16,20 @@ def label(scheme: str, variant: str) -> str:
     return scheme if scheme == variant else f"{scheme}: {in_figure(variant)}"
 
 
-def of_headline(table: pd.DataFrame, headline: dict[str, Any]) -> pd.Series:
-    """Which of a table's rows are of the headline's scheme and variant."""
-    return (table["scheme"] == headline["scheme"]) & (table["variant"] == headline["variant"])
+def of_headline(table: pd.DataFrame, points: pd.DataFrame) -> pd.DataFrame:
+    """The rows of a table that are of the headline's scheme and variant; none where no point is of the headline."""
+    names = ["scheme", "variant"]
+    return table[(table[names] == _headline(points)[names]).all(axis=1)]
+
+
+def tolerance(points: pd.DataFrame) -> float:
+    """The headline's tolerance (nats); NaN where no point is of the headline."""
+    return float(_headline(points)["epsilon"])
+
+
+def _headline(points: pd.DataFrame) -> pd.Series:
+    """The first point of the headline; a row of NaN where there is none."""
+    return points[points["headline"]].head(1).reset_index(drop=True).reindex([0]).iloc[0]
 
 
 def variants(table: pd.DataFrame) -> list[tuple[str, str]]:

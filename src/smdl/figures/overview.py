@@ -1,7 +1,5 @@
 """Which notion of compressibility the LLC foretells: schemes by models, for every tolerance."""
 
-from typing import Any
-
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
@@ -19,7 +17,7 @@ PANELS = (
 )
 
 
-def draw(regressions: pd.DataFrame, **_: Any) -> Figure:
+def draw(regressions: pd.DataFrame) -> Figure:
     """Fits over each model's window; n, the number of checkpoints in the fit, stands below where it is less than all.
 
     A cell is blank where there is no fit: fewer than three checkpoints whose loss crosses the tolerance.

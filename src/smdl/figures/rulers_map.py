@@ -8,6 +8,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from smdl.figures.looks import tolerance
 from smdl.figures.style import STYLE, nothing
 from smdl.runtime.names import in_figure
 
@@ -15,15 +16,16 @@ SIGNIFICANT = 0.05
 CELL = 0.23
 
 
-def draw(rulers: pd.DataFrame, headline: dict[str, Any], **_: Any) -> Figure:
-    """A panel a scope, measures down, schemes across, at the headline's tolerance; cells hold 100 times Spearman's rho.
+def draw(rulers: pd.DataFrame, points: pd.DataFrame) -> Figure:
+    """A panel per scope, measures down, schemes across, at the headline's tolerance; cells: 100 times Spearman's rho.
 
     Bold where the corrected p value is below 5 %, if there are any; a grey cell has too few checkpoints or nothing that
     varies. A scope of grey cells alone has no panel, if another has any.
     """
-    own = rulers[np.isclose(rulers["epsilon"], headline["epsilon"])]
+    epsilon = tolerance(points)
+    own = rulers[np.isclose(rulers["epsilon"], epsilon)]
     if own.empty:
-        return nothing(f"No measure was compared with a critical level at {headline['epsilon']:g} nats.")
+        return nothing("No measure was compared with a critical level at the headline's tolerance.")
     told = own.groupby("scope")["spearman"].transform("count") > 0
     own = own[told | ~told.any()]
     scopes, measures, columns = (list(own[name].unique()) for name in ("scope", "measure", "compressibility"))
@@ -38,7 +40,7 @@ def draw(rulers: pd.DataFrame, headline: dict[str, Any], **_: Any) -> Figure:
         bar = figure.colorbar(image, ax=axes, orientation="vertical", shrink=0.5, aspect=25, pad=0.02)
         bar.set_label("Spearman's rank correlation (in the cells: times 100)")
         figure.suptitle(
-            f"Measures of complexity against critical levels, $\\epsilon$ = {headline['epsilon']:g} nats"
+            f"Measures of complexity against critical levels, $\\epsilon$ = {epsilon:g} nats"
             + ("; bold: p < 0.05 corrected" if own["p_corrected"].notna().any() else ""),
             fontsize=9,
         )

@@ -1,20 +1,19 @@
-"""Size at the tolerance, in bits a parameter, of every scheme on one axis over training: a panel a model."""
-
-from typing import Any
+"""Size at the tolerance, in bits a parameter, of every scheme on one axis over training: a panel per model."""
 
 import matplotlib.pyplot as plt
 import pandas as pd
 from matplotlib.figure import Figure
 
-from smdl.figures.looks import label, looks
+from smdl.figures.looks import label, looks, tolerance
 from smdl.figures.style import STYLE, nothing
 
 
-def draw(critical: pd.DataFrame, headline: dict[str, Any], **_: Any) -> Figure:
-    """A line a variant, broken where the loss never crosses the tolerance."""
-    table = critical[critical["epsilon"] == headline["epsilon"]]
+def draw(points: pd.DataFrame) -> Figure:
+    """A line per variant, broken where the loss never crosses the tolerance."""
+    epsilon = tolerance(points)
+    table = points[points["epsilon"] == epsilon].dropna(subset=["status"])
     if table.empty:
-        return nothing(f"No checkpoint has a critical level at {headline['epsilon']:g} nats.")
+        return nothing("No checkpoint has a critical level at the headline's tolerance.")
     models, look = list(table["model"].unique()), looks(table)
     with plt.rc_context(STYLE):
         figure, axes = plt.subplots(1, len(models), figsize=(3.0 * len(models) + 2.2, 4.2), squeeze=False, sharey=True)
@@ -34,6 +33,6 @@ def draw(critical: pd.DataFrame, headline: dict[str, Any], **_: Any) -> Figure:
             axis.set_xlabel("training step")
             axis.set_yscale("log", base=2)
             axis.yaxis.set_major_formatter(lambda bits, _: f"{bits:g}")
-        axes[0, 0].set_ylabel(f"size at a rise of {headline['epsilon']:g} nats (bits a parameter)")
+        axes[0, 0].set_ylabel(f"size at a rise of {epsilon:g} nats (bits a parameter)")
         figure.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside right center", fontsize=7)
     return figure

@@ -1,6 +1,4 @@
-"""Loss traces of the chains: excess loss at every recorded step, burn-in included, a panel a checkpoint."""
-
-from typing import Any
+"""Loss traces of the chains: excess loss at every recorded step, burn-in included, a panel per checkpoint."""
 
 import matplotlib.pyplot as plt
 import pandas as pd
@@ -11,8 +9,8 @@ from smdl.figures.style import COLOURS, STYLE, nothing
 from smdl.tables.study import CONTROL, POSTERIOR
 
 
-def draw(draws: pd.DataFrame, **_: Any) -> Figure:
-    """A row a model, a column a checkpoint; the posterior's chains in colour, the control's in grey."""
+def draw(draws: pd.DataFrame) -> Figure:
+    """A row per model, a column per checkpoint; the posterior's chains in colour, the control's in grey."""
     if draws.empty:
         return nothing("No chain was sampled.")
     models = list(draws["model"].unique())

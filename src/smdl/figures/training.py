@@ -1,6 +1,4 @@
-"""Loss and LLC over training, a column a model."""
-
-from typing import Any
+"""Loss and LLC over training, a column per model."""
 
 import matplotlib.pyplot as plt
 import pandas as pd
@@ -10,7 +8,7 @@ from matplotlib.figure import Figure
 from smdl.figures.style import COLOURS, STYLE, nothing
 
 
-def draw(checkpoints: pd.DataFrame, llc: pd.DataFrame, admit: list[str], **_: Any) -> Figure:
+def draw(checkpoints: pd.DataFrame, llc: pd.DataFrame) -> Figure:
     """Above, the loss on the evaluation blocks; below, the LLC and its control, hollow where not admitted."""
     if checkpoints.empty:
         return nothing("There is no checkpoint whose loss was measured.")
@@ -23,7 +21,7 @@ def draw(checkpoints: pd.DataFrame, llc: pd.DataFrame, admit: list[str], **_: An
             own = checkpoints[checkpoints["model"] == model].sort_values("step")
             column[0].errorbar(own["step"], own["loss"], own["loss_se"], fmt="o-", color=COLOURS[0], markersize=3.5)
             column[0].set_title(model)
-            _llc(column[1], llc[llc["model"] == model].sort_values("step"), admit)
+            _llc(column[1], llc[llc["model"] == model].sort_values("step"))
             column[1].set_xlabel("training step")
             column[1].set_xscale("log" if checkpoints["step"].min() > 0 else "symlog")
         axes[0, 0].set_ylabel("loss (nats a token)")
@@ -32,8 +30,8 @@ def draw(checkpoints: pd.DataFrame, llc: pd.DataFrame, admit: list[str], **_: An
     return figure
 
 
-def _llc(axis: Axes, own: pd.DataFrame, admit: list[str]) -> None:
-    admitted = own["status"].isin(admit)
+def _llc(axis: Axes, own: pd.DataFrame) -> None:
+    admitted = own["admitted"]
     axis.plot(own["step"], own["llc"], color=COLOURS[1], linewidth=1)
     look = {"fmt": "o", "color": COLOURS[1], "markersize": 3.5}
     axis.errorbar("step", "llc", "llc_se", data=own[admitted], label="LLC", **look)

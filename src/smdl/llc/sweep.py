@@ -80,10 +80,10 @@ def _none(setting: dict[str, float], status: str, reason: str) -> dict[str, Any]
     return {**setting, **dict.fromkeys(ESTIMATES[:4], np.nan), "status": status, "reason": reason}
 
 
-def summarise(sweep: pd.DataFrame, loss: pd.Series, level: pd.Series) -> pd.DataFrame:
+def summarise(sweep: pd.DataFrame, loss: pd.Series, critical: pd.Series) -> pd.DataFrame:
     """The rows of the table ``sweep_settings``: a row a model and setting, over the model's checkpoints.
 
-    ``loss`` and ``level``, the critical level of the headline scheme, are indexed by (model, step).
+    ``loss`` and ``critical``, the coordinate of the headline scheme's critical level, are indexed by (model, step).
     """
     rows = []
     for (model, *values), own in sweep.groupby(["model", *SETTING], sort=True):
@@ -99,7 +99,7 @@ def summarise(sweep: pd.DataFrame, loss: pd.Series, level: pd.Series) -> pd.Data
                 "llc": own["llc"].mean(),
                 "relative_se": (own["llc_se"] / own["llc"].abs()).mean(),
                 "status": own["status"].mode().iloc[0],
-                "added_r2": partial_r2(kept["llc"].to_numpy(), level.reindex(index).to_numpy(), given),
+                "added_r2": partial_r2(kept["llc"].to_numpy(), critical.reindex(index).to_numpy(), given),
             }
         )
     table = pd.DataFrame(rows)

@@ -3,27 +3,21 @@
 import numpy as np
 import pandas as pd
 
-from smdl.analysis.regression import in_window
-
 OK = "ok"
 
 
-def exclusions(
-    llc: pd.DataFrame, critical: pd.DataFrame, windows: dict[str, list[int]], admit: list[str]
-) -> pd.DataFrame:
-    """The rows of the table ``exclusions``, from those of ``llc`` and ``critical``.
-
-    ``windows`` holds first and last step of each model's regression, ``admit`` the LLC statuses that enter one.
-    """
+def exclusions(llc: pd.DataFrame, points: pd.DataFrame) -> pd.DataFrame:
+    """The rows of the table ``exclusions``, from those of ``llc`` and ``points``."""
     estimates = llc[llc["status"] != OK].assign(
-        what="llc", scheme=None, variant=None, epsilon=np.nan, used=lambda rows: rows["status"].isin(admit)
+        what="llc", scheme=None, variant=None, epsilon=np.nan, used=lambda rows: rows["admitted"]
     )
-    levels = critical[critical["status"] != OK].assign(
-        what="critical level", reason=_crossing, used=lambda rows: rows["level"].notna()
+    measured = points.dropna(subset=["status"])
+    levels = measured[measured["status"] != OK].assign(
+        what="critical level", reason=_crossing, used=lambda rows: rows["coordinate"].notna()
     )
-    names = ["model", "step", "what", "scheme", "variant", "epsilon", "status", "reason", "used"]
+    names = ["model", "step", "what", "scheme", "variant", "epsilon", "status", "reason", "in_window", "used"]
     rows = pd.concat([estimates[names], levels[names]], ignore_index=True)
-    return rows.assign(in_window=in_window(rows, windows), used=rows["used"].astype(bool))
+    return rows.astype({"in_window": bool, "used": bool})
 
 
 def _crossing(levels: pd.DataFrame) -> pd.Series:

@@ -10,10 +10,8 @@ from typing import Any
 import pandas as pd
 from snakemake.assets import Assets
 
-from smdl.analysis.regression import in_window
 from smdl.figures.style import COLOURS
 from smdl.report.offline import UNPACK, packed
-from smdl.tables.study import CHECKPOINT
 
 CURVE = ["scheme", "variant", "epsilon"]
 LIBRARIES = ("vega/vega.js", "vega-lite/vega-lite.js", "vega-embed/vega-embed.js")
@@ -47,51 +45,43 @@ def page(figure: dict[str, Any]) -> str:
     return PAGE.substitute(unpack=UNPACK, libraries=libraries, figure=packed(json.dumps(figure)))
 
 
-def draw(
-    llc: pd.DataFrame,
-    critical: pd.DataFrame,
-    regressions: pd.DataFrame,
-    headline: dict[str, Any],
-    windows: dict[str, list[int]],
-    admit: list[str],
-) -> dict[str, Any]:
+def draw(points: pd.DataFrame, regressions: pd.DataFrame) -> dict[str, Any]:
     """The Vega-Lite specification: points with standard errors and the fitted line of each model over its window.
 
     Every model, scheme, variant and tolerance is in it; the headline's are shown first.
     """
-    points = _points(llc, critical, windows, admit)
+    models = points["model"].unique().tolist()
+    points = _points(points)
     curves = points["curve"].unique().tolist()
     units = points.drop_duplicates("curve").set_index("curve")["unit"].to_dict()
-    first = f"{headline['scheme']}, {headline['variant']}"
+    shown = pd.concat([points[points["headline"]], points])[["curve", "epsilon"]].to_numpy().tolist() or [["", 0]]
     return {
         "$schema": "https://vega.github.io/schema/vega-lite/v5.json",
         "width": "container",
         "height": 460,
         "params": [
-            _switch("curve", "Scheme ", curves, first if first in curves else curves[0] if curves else ""),
-            _switch("tolerance", "Tolerance (nats) ", sorted(points["epsilon"].unique()), headline["epsilon"]),
+            _switch("curve", "Scheme ", curves, shown[0][0]),
+            _switch("tolerance", "Tolerance (nats) ", sorted(points["epsilon"].unique()), shown[0][1]),
         ],
         "title": {"text": {"expr": f"curve + ': critical level (' + {json.dumps(units)}[curve] + ') against LLC'"}},
         "datasets": {"points": _records(points), "lines": _ends(points, regressions)},
-        "encoding": {"color": _colour(list(llc["model"].unique()))},
+        "encoding": {"color": _colour(models)},
         "layer": [
             {**CHOSEN, "data": {"name": "lines"}, **LINES},
             *({**CHOSEN, "data": {"name": "points"}, **_bars(axis)} for axis in ("x", "y")),
-            {**CHOSEN, "data": {"name": "points"}, **_marks(list(llc["model"].unique()))},
+            {**CHOSEN, "data": {"name": "points"}, **_marks(models)},
         ],
         "config": {"view": {"stroke": None}, "axis": {"gridColor": "#e6e6e6"}},
     }
 
 
-def _points(llc: pd.DataFrame, critical: pd.DataFrame, windows: dict[str, list[int]], admit: list[str]) -> pd.DataFrame:
-    points = critical.merge(llc, on=CHECKPOINT, suffixes=("", "_llc")).dropna(subset=["level", "llc"])
+def _points(points: pd.DataFrame) -> pd.DataFrame:
+    points = points.dropna(subset=["coordinate", "llc"])
     return points.assign(
         curve=points["scheme"] + ", " + points["variant"],
-        inside=in_window(points, windows),
-        admitted=points["status_llc"].isin(admit),
         **{
             f"{name}_{end}": points[name] + sign * points[f"{name}_se"]
-            for name in ("llc", "level")
+            for name in ("llc", "coordinate")
             for end, sign in ENDS
         },
     )
@@ -99,8 +89,9 @@ def _points(llc: pd.DataFrame, critical: pd.DataFrame, windows: dict[str, list[i
 
 ENDS = (("low", -1), ("high", 1))
 SHOWN = [
-    *("model", "step", "curve", "epsilon", "llc", "llc_se", "llc_low", "llc_high", "status_llc", "level", "level_se"),
-    *("level_low", "level_high", "unit", "status", "control", "loss", "inside", "admitted"),
+    *("model", "step", "curve", "epsilon", "llc", "llc_se", "llc_low", "llc_high", "llc_status", "coordinate"),
+    *("coordinate_se", "coordinate_low", "coordinate_high", "unit", "status", "control", "loss"),
+    *("in_window", "admitted"),
 ]
 
 
@@ -112,7 +103,7 @@ def _ends(points: pd.DataFrame, regressions: pd.DataFrame) -> list[dict[str, Any
     """Both ends of every fitted line, over the points that it was fitted to."""
     key = ["model", *CURVE]
     fits = regressions[regressions["window"] == "config"].dropna(subset=["slope"]).set_index(key)
-    fitted = points[points["inside"] & points["admitted"]]
+    fitted = points[points["in_window"] & points["admitted"]]
     rows = []
     for name, own in fitted.groupby(key, sort=False):
         if name in fits.index:
@@ -120,7 +111,7 @@ def _ends(points: pd.DataFrame, regressions: pd.DataFrame) -> list[dict[str, Any
             told = f"R² = {fit['r2']:.3f}, n = {fit['n']}, steps {fit['first']} to {fit['last']}"
             common = {"model": name[0], "curve": own["curve"].iloc[0], "epsilon": name[3], "fit": told}
             ends = (own["llc"].min(), own["llc"].max())
-            rows += [{**common, "llc": x, "level": fit["intercept"] + fit["slope"] * x} for x in ends]
+            rows += [{**common, "llc": x, "coordinate": fit["intercept"] + fit["slope"] * x} for x in ends]
     return rows
 
 
@@ -138,7 +129,7 @@ def _axis(name: str, title: str) -> dict[str, Any]:
 
 
 X = _axis("llc", "local learning coefficient (LLC)")
-Y = _axis("level", "critical level")
+Y = _axis("coordinate", "critical level")
 
 
 CHOSEN = {"transform": [{"filter": "datum.curve === curve && datum.epsilon === tolerance"}]}
@@ -149,7 +140,7 @@ LINES = {
 
 
 def _bars(axis: str) -> dict[str, Any]:
-    name = {"x": "llc", "y": "level"}[axis]
+    name = {"x": "llc", "y": "coordinate"}[axis]
     ends = {axis: {**{"x": X, "y": Y}[axis], "field": f"{name}_low"}, f"{axis}2": {"field": f"{name}_high"}}
     return {
         "mark": {"type": "rule", "opacity": 0.5},
@@ -163,10 +154,10 @@ def _marks(models: list[str]) -> dict[str, Any]:
         "llc": "LLC",
         "llc_se": "± (LLC)",
         "control": "control",
-        "level": "critical level",
-        "level_se": "± (level)",
+        "coordinate": "critical level",
+        "coordinate_se": "± (level)",
     }
-    texts = {"unit": "unit", "status_llc": "status of the LLC", "status": "status of the level"}
+    texts = {"unit": "unit", "llc_status": "status of the LLC", "status": "status of the level"}
     return {
         "params": [
             {"name": "alone", "select": {"type": "point", "fields": ["model"]}, "bind": "legend"},
@@ -179,7 +170,7 @@ def _marks(models: list[str]) -> dict[str, Any]:
             "shape": {"field": "model", "type": "nominal", "scale": {"domain": models, "range": shapes}},
             "fill": {"condition": {"test": "datum.admitted", **_colour(models)}, "value": "white"},
             "opacity": {
-                "condition": {"test": {"and": ["datum.inside", {"param": "alone"}]}, "value": 1},
+                "condition": {"test": {"and": ["datum.in_window", {"param": "alone"}]}, "value": 1},
                 "value": 0.3,
             },
             "tooltip": [

@@ -157,8 +157,8 @@ def _uncertainty(config: dict[str, Any], tables: Tables) -> Iterable[str]:
             f" {_range(llc['control'])} where the LLC is {_range(llc['llc'])}."
         )
     if "critical" in tables:
-        found = tables["critical"].dropna(subset=["level"])
-        median = _number(found["level_se"].median())
+        found = tables["critical"].dropna(subset=["coordinate"])
+        median = _number(found["coordinate_se"].median())
         yield f"Critical levels: the median standard error is {median}, from paired blocks of text."
     yield (
         "Slopes and correlations: the checkpoints of one training run follow one another and are no independent sample,"

@@ -13,13 +13,13 @@ STAGES = {
     "llc": 3,
     "known_answers": 1,
     "sweep": 1,
-    "compress": 2,
-    "gather": 1,
-    "figures": 1,
+    "compress": 3,
+    "gather": 2,
+    "figures": 2,
     "theory": 1,
     "rulers": 1,
     "hinton": 1,
-    "report": 1,
+    "report": 2,
 }
 
 

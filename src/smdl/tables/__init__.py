@@ -40,12 +40,16 @@ class Column:
 
 @dataclass(frozen=True)
 class Table:
-    """A declared table. ``key`` names the columns that together tell its rows apart."""
+    """A declared table. ``key`` names the columns that together tell its rows apart.
+
+    ``gathered`` says that a study has it as one file for all its checkpoints, with a CSV twin and a page.
+    """
 
     name: str
     description: str
     key: tuple[str, ...]
     columns: tuple[Column, ...]
+    gathered: bool = False
 
     @property
     def schema(self) -> pa.Schema:

@@ -57,4 +57,5 @@ AUDIT = Table(
         ),
         Column("excluded", FLAG, "whether the checkpoint is excluded"),
     ),
+    gathered=True,
 )

@@ -26,6 +26,11 @@ def _tables_first(name: str) -> tuple[bool, str]:
     return not name.startswith("tables."), name
 
 
+def gathered() -> dict[str, str]:
+    """The theme of each table that a study has as one file, by the table's name."""
+    return {table.name: theme for theme, tables in by_theme().items() for table in tables if table.gathered}
+
+
 def declared(name: str) -> Table:
     """The table of that name; KeyError where there is none."""
     return {table.name: table for tables in by_theme().values() for table in tables}[name]

@@ -1,7 +1,7 @@
 """The tables that a reader of the report needs beside the study's: what was left out, and how each file came about."""
 
 from smdl.tables import FLAG, INTEGER, NUMBER, TEXT, Column, Table
-from smdl.tables.study import MODEL, STEP
+from smdl.tables.study import IN_WINDOW, MODEL, STEP
 
 EXCLUSIONS = Table(
     "exclusions",
@@ -16,9 +16,10 @@ EXCLUSIONS = Table(
         Column("epsilon", NUMBER, "tolerance; empty for an LLC", "nats a token"),
         Column("status", TEXT, "what is wrong with the estimate"),
         Column("reason", TEXT, "the figure that decided the status"),
-        Column("in_window", FLAG, "whether the checkpoint lies in the model's regression window"),
+        IN_WINDOW,
         Column("used", FLAG, "whether the regressions use the estimate all the same"),
     ),
+    gathered=True,
 )
 
 SETTINGS = Table(
@@ -49,4 +50,5 @@ RUNS = Table(
         Column("packages", TEXT, "versions of Python and of the packages behind the numbers"),
         Column("settings", TEXT, "settings of the job, as JSON"),
     ),
+    gathered=True,
 )

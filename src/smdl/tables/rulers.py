@@ -8,6 +8,7 @@ MEASURES = Table(
     "Every measure of complexity of every checkpoint.",
     ("model", "step", "measure"),
     (MODEL, STEP, Column("measure", TEXT, "name of the measure"), Column("value", NUMBER, "its value")),
+    gathered=True,
 )
 
 _INTERVAL = "of the 95 % interval over resampled models; empty within a model, and across fewer than five"
@@ -45,4 +46,5 @@ RULERS = Table(
         ),
         Column("p_corrected", NUMBER, "p corrected for all pairs of the table (Benjamini and Yekutieli)"),
     ),
+    gathered=True,
 )

@@ -13,6 +13,18 @@ SCHEME = Column("scheme", TEXT, "compression scheme")
 VARIANT = Column("variant", TEXT, "variant of the scheme, as named in the config")
 POSTERIOR, CONTROL = "posterior", "control"
 EPSILON = Column("epsilon", NUMBER, "tolerance: the rise of the loss that counts as critical", "nats")
+COORDINATE = Column(
+    "coordinate",
+    NUMBER,
+    "critical level as a coordinate, in its unit: log2 n_q (bits) of quantizers; mean over seeds, empty where there is"
+    " none",
+)
+COORDINATE_SE = Column("coordinate_se", NUMBER, "its standard error, over blocks and over seeds")
+UNIT = Column("unit", TEXT, "unit of the coordinate")
+CRITICAL_SIZE = Column(
+    "bits_per_parameter", NUMBER, "size of the model at the critical level, over its parameters", "bits"
+)
+IN_WINDOW = Column("in_window", FLAG, "whether the step lies in the model's regression window")
 
 CORPUS = Table(
     "corpus",
@@ -88,6 +100,7 @@ CHECKPOINTS = Table(
         Column("sampling_loss", NUMBER, "mean loss of the sampling blocks, L_n(w*)", "nats a token"),
         Column("norm", NUMBER, "Euclidean norm of all weights"),
     ),
+    gathered=True,
 )
 
 DRAWS = Table(
@@ -137,7 +150,10 @@ LLC = Table(
         Column("chains", INTEGER, "number of chains"),
         Column("draws", INTEGER, "draws a chain after burn-in"),
         Column("burn_in", INTEGER, "steps left out at the start of a chain, by setting or by the test of stationarity"),
+        IN_WINDOW,
+        Column("admitted", FLAG, "whether the status is one with which a checkpoint enters a regression"),
     ),
+    gathered=True,
 )
 
 CURVES = Table(
@@ -150,9 +166,9 @@ CURVES = Table(
         SCHEME,
         VARIANT,
         Column("seed", INTEGER, "seed of the scheme"),
-        Column("level", NUMBER, "level of the scheme"),
-        Column("coordinate", NUMBER, "the level as drawn and interpolated, in its unit"),
-        Column("unit", TEXT, "unit of the coordinate"),
+        Column("level", NUMBER, "level of the scheme: n_q of quantizers, say"),
+        Column("coordinate", NUMBER, "the level as drawn and interpolated, in its unit: log2 n_q (bits) of quantizers"),
+        UNIT,
         Column("delta_loss", NUMBER, "rise of the loss on the evaluation blocks", "nats a token"),
         Column("delta_loss_se", NUMBER, "its standard error, paired over blocks", "nats a token"),
         Column("blocks", INTEGER, "evaluation blocks it is a mean of: fewer where their confidence interval sufficed"),
@@ -161,6 +177,7 @@ CURVES = Table(
         Column("bits_per_parameter", NUMBER, "size of the whole model over its parameters", "bits"),
         Column("evaluations", INTEGER, "passes over the evaluation blocks"),
     ),
+    gathered=True,
 )
 
 CRITICAL = Table(
@@ -173,16 +190,42 @@ CRITICAL = Table(
         SCHEME,
         VARIANT,
         EPSILON,
-        Column(
-            "level", NUMBER, "critical level in the scheme's coordinate, mean over seeds; empty where there is none"
-        ),
-        Column("level_se", NUMBER, "its standard error, over blocks and over seeds"),
+        COORDINATE,
+        COORDINATE_SE,
         Column("seeds", INTEGER, "number of seeds"),
-        Column("unit", TEXT, "unit of the level"),
+        UNIT,
         Column("status", TEXT, "ok, not monotone, tuned at edge, all below, all above"),
-        Column("bits_per_parameter", NUMBER, "size of the model at the critical level, over its parameters", "bits"),
+        CRITICAL_SIZE,
         Column("evaluations", INTEGER, "passes over the evaluation blocks"),
     ),
+    gathered=True,
+)
+
+POINTS = Table(
+    "points",
+    "Critical level and LLC of every checkpoint side by side: the points of the regressions and of the figures.",
+    ("model", "step", "scheme", "variant", "epsilon"),
+    (
+        MODEL,
+        STEP,
+        SCHEME,
+        VARIANT,
+        EPSILON,
+        COORDINATE,
+        COORDINATE_SE,
+        UNIT,
+        CRITICAL_SIZE,
+        Column("status", TEXT, "as in the table critical; empty where the checkpoint was not compressed"),
+        Column("llc", NUMBER, "as in the table llc; empty where there is none"),
+        Column("llc_se", NUMBER, "its standard error"),
+        Column("control", NUMBER, "as in the table llc"),
+        Column("loss", NUMBER, "L_n(w*) over the sampling blocks", "nats a token"),
+        Column("llc_status", TEXT, "status of the LLC"),
+        IN_WINDOW,
+        Column("admitted", FLAG, "whether a regression may use the point: the LLC is admitted and there is a crossing"),
+        Column("headline", FLAG, "whether scheme, variant and tolerance are those of the study's headline"),
+    ),
+    gathered=True,
 )
 
 REGRESSIONS = Table(
@@ -223,9 +266,10 @@ REGRESSIONS = Table(
         ),
         Column("partial_r2_given_loss", NUMBER, "share of what that loss leaves unexplained that the LLC explains"),
     ),
+    gathered=True,
 )
 
-STUDY = (CORPUS, TRAINING, MANIFEST, LOSSES, CHECKPOINTS, DRAWS, LLC, CURVES, CRITICAL, REGRESSIONS)
+STUDY = (CORPUS, TRAINING, MANIFEST, LOSSES, CHECKPOINTS, DRAWS, LLC, CURVES, CRITICAL, POINTS, REGRESSIONS)
 
 
 def parameters_of(manifest: pd.DataFrame) -> pd.DataFrame:

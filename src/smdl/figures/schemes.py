@@ -1,6 +1,4 @@
-"""One scheme, a row a variant: delta loss against level for every model, and the critical level against the LLC."""
-
-from typing import Any
+"""One scheme, a row per variant: delta loss against level for every model, and the critical level against the LLC."""
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -10,28 +8,19 @@ from matplotlib.cm import ScalarMappable
 from matplotlib.colors import BoundaryNorm, ListedColormap
 from matplotlib.figure import Figure
 
-from smdl.figures.looks import label
+from smdl.figures.looks import label, tolerance
 from smdl.figures.style import COLOURS, FAINT, MARKERS, STYLE, nothing, training_colours
 
 SHOWN_TOLERANCES = 4
 
 
-def draw(
-    curves: pd.DataFrame,
-    critical: pd.DataFrame,
-    llc: pd.DataFrame,
-    regressions: pd.DataFrame,
-    scheme: str,
-    headline: dict[str, Any],
-    admit: list[str],
-    **_: Any,
-) -> Figure:
+def draw(curves: pd.DataFrame, points: pd.DataFrame, regressions: pd.DataFrame, *, scheme: str) -> Figure:
     """The headline's tolerance is the dashed line; points whose LLC is not admitted are hollow."""
-    epsilon = headline["epsilon"]
+    epsilon = tolerance(points)
     curves = curves[curves["scheme"] == scheme]
-    if curves.empty:
-        return nothing(f"{scheme}: no checkpoint was compressed.")
-    critical = critical[(critical["scheme"] == scheme) & (critical["epsilon"] == epsilon)]
+    points = points[(points["scheme"] == scheme) & (points["epsilon"] == epsilon)]
+    if curves.empty or points.empty:
+        return nothing(f"{scheme}: no checkpoint was compressed to the headline's tolerance.")
     fits = regressions[
         (regressions["scheme"] == scheme) & (regressions["epsilon"] == epsilon) & (regressions["window"] == "config")
     ]
@@ -50,8 +39,8 @@ def draw(
             for axis, model in zip(row, models, strict=False):
                 _curves(axis, own[own["model"] == model], epsilon, colours)
                 axis.set_title(f"{label(scheme, variant)}\n{model}")
-            levels, lines = (table[table["variant"] == variant] for table in (critical, fits))
-            _against_llc(row[-1], levels, llc, lines, own["unit"].iloc[0], models, admit)
+            own_points, lines = (table[table["variant"] == variant] for table in (points, fits))
+            _against_llc(row[-1], own_points, lines, own["unit"].iloc[0], models)
             row[-1].set_title(f"{label(scheme, variant)}\ncritical level at {epsilon:g} nats")
             row[0].set_ylabel(r"$\Delta$ loss (nats a token)")
         _bar(figure, axes[:, -2], steps)
@@ -59,7 +48,7 @@ def draw(
 
 
 def _curves(axis: Axes, own: pd.DataFrame, epsilon: float, colours: dict) -> None:
-    """A line a step and seed: seeds may have been evaluated at different levels, so a mean over them would jump."""
+    """A line per step and seed: seeds may have been evaluated at different levels, so a mean over them would jump."""
     for (step, _), line in own.groupby(["step", "seed"]):
         axis.plot(line["coordinate"], line["delta_loss"], color=colours[step], linewidth=0.9, marker=".", markersize=3)
     axis.axhline(epsilon, color="black", linewidth=0.8, linestyle="--")
@@ -71,16 +60,8 @@ def _curves(axis: Axes, own: pd.DataFrame, epsilon: float, colours: dict) -> Non
         axis.set_xlim(shown.min() - margin, shown.max() + margin)
 
 
-def _against_llc(
-    axis: Axes,
-    critical: pd.DataFrame,
-    llc: pd.DataFrame,
-    fits: pd.DataFrame,
-    unit: str,
-    models: list[str],
-    admit: list[str],
-) -> None:
-    points = critical.merge(llc, on=["model", "step"], suffixes=("", "_llc")).dropna(subset=["level"])
+def _against_llc(axis: Axes, points: pd.DataFrame, fits: pd.DataFrame, unit: str, models: list[str]) -> None:
+    points = points.dropna(subset=["coordinate"])
     for i, model in enumerate(models):
         own = points[points["model"] == model]
         colour, marker = COLOURS[i % len(COLOURS)], MARKERS[i % len(MARKERS)]
@@ -88,12 +69,12 @@ def _against_llc(
         r2 = fit["r2"].iloc[0] if len(fit) else np.nan
         name = f"{model}: $R^2$ = {r2:.2f}" if np.isfinite(r2) else f"{model}: no fit"
         for admitted, look in ((True, {"label": name}), (False, {"markerfacecolor": "none", "alpha": 2 * FAINT})):
-            part = own[own["status_llc"].isin(admit) == admitted]
+            part = own[own["admitted"] == admitted]
             axis.errorbar(
                 part["llc"],
-                part["level"],
+                part["coordinate"],
                 xerr=part["llc_se"],
-                yerr=part["level_se"],
+                yerr=part["coordinate_se"],
                 fmt=marker,
                 color=colour,
                 markersize=4,
