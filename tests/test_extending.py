@@ -11,6 +11,7 @@ import pytest
 import yaml
 
 from conftest import ROOT
+from smdl.rulers.registry import RULERS
 from workflow import jobs, small_config
 
 COPIED = ("Snakefile", "rules", "scripts", "src", "profiles", "envs", "docs")
@@ -121,11 +122,13 @@ def test_a_scheme_is_one_file(copy):
 def test_a_ruler_is_one_file(copy):
     (copy / "src/smdl/rulers/unevenness.py").write_text(example("rulers.md", "python"))
     config = small_config()
-    config["models"]["tiny"]["steps"] = [10, 20, 30]
-    config["rulers"] |= yaml.safe_load(example("rulers.md", "yaml"))["rulers"]
+    config["models"]["tiny"]["steps"] = [30]
+    del config["models"]["tiny"]["window"], config["compression"]["schemes"]["prune"]
+    others = {ruler: {"enabled": False} for ruler in RULERS}
+    config["rulers"] = {**others, **yaml.safe_load(example("rulers.md", "yaml"))["rulers"]}
 
     planned = snakemake(copy, config, "-n", profile="slurm-plain")
-    assert jobs(planned.stdout)["unevenness"] == 3, planned.stderr
+    assert jobs(planned.stdout)["unevenness"] == 1, planned.stderr
     asked = re.search(r"^rule unevenness:.*?resources: ([^\n]*)", planned.stdout, re.DOTALL | re.MULTILINE)[1]
     assert "gpu" not in asked.replace("gpu=0", ""), "it reads weights and runs no model"
     assert "mem_mb=" in asked and "runtime=" in asked

@@ -26,7 +26,7 @@ from smdl.runtime.stages import STAGES
 ROOT = Path(__file__).parent.parent
 LOCK = Path(__file__).parent / "stages.json"
 
-RULE = re.compile(r"^ *rule(?: \w+)?:\n(.*?)(?=^ *(?:use )?rule|\Z)", re.MULTILINE | re.DOTALL)
+RULE = re.compile(r"^ *rule(?: \w+)?:\n(.*?)(?=^ *(?:use )?rule\b|\Z)", re.MULTILINE | re.DOTALL)
 
 
 def scripts_of(stage: str) -> list[str]:
