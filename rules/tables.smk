@@ -119,16 +119,3 @@ rule regressions:
         settings=canonical({"windows": WINDOWS}),
     script:
         "../scripts/regressions.py"
-
-
-rule figure:
-    """What the figures of the experiments share."""
-    log:
-        "<logs>/figure.log",
-    conda:
-        "../envs/analysis.yaml"
-    params:
-        version=stage_version("figures"),
-        settings=canonical({}),
-    script:
-        "../scripts/figure.py"
