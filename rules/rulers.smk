@@ -3,42 +3,6 @@
 One rule per declared ruler that has tables, named after it, with what its class in smdl/rulers declares.
 """
 
-
-def read_by(ruler):
-    """What the job of a ruler reads beside the checkpoint."""
-    declared = DECLARED_RULERS[ruler]
-    corpus = {
-        "blocks": "<results>/corpus/blocks.npy",
-        "splits": "<results>/corpus/splits.parquet",
-    }
-    curves = {"curves": compressed(declared.follows)["curves"]} if declared.follows else {}
-    return {**(corpus if declared.runs_model else {}), **curves}
-
-
-def ruler_asks(ruler):
-    """What the job of a ruler asks a cluster for."""
-    own = build_ruler(ruler, config["rulers"][ruler])
-    cost = own.cost(config["corpus"]["context"], block_tokens("evaluation"))
-    asked = asks(cost.copies, lambda wc: cost.tokens)
-    return asked if own.runs_model else {**asked, "gpu": 0}
-
-
-def ruler_settings(ruler):
-    """What decides the numbers of a ruler's job."""
-
-    def settings(wildcards):
-        own = {key: value for key, value in config["rulers"][ruler].items() if key != "enabled"}
-        curve = {}
-        if followed := DECLARED_RULERS[ruler].follows:
-            curve = {
-                "scheme": SCHEMES[followed]["variants"][own["variant"]],
-                **{name: config["compression"][name] for name in ("epsilons", "dense_bits")},
-            }
-        return canonical({"ruler": own, "curve": curve, "dtype": MODELS[wildcards.model]["dtype"]})
-
-    return settings
-
-
 # A ruler that follows a scheme's curve is taken where some model has the scheme.
 TAKEN = [
     ruler
