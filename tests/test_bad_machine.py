@@ -447,9 +447,9 @@ def clone(small_study, tmp_path_factory) -> Path:
     """The workflow, its environment and a finished study, all below a folder with spaces and letters of elsewhere."""
     folder = tmp_path_factory.mktemp("odd") / "Mein Ordner (größer) & 实验"
     shutil.copytree(small_study, folder, ignore=shutil.ignore_patterns(".snakemake/log"))
-    for part in ("rules", "scripts", "profiles", "envs", "docs/captions"):
+    for part in ("rules", "scripts", "src", "profiles", "envs", "docs/captions"):
         shutil.copytree(ROOT / part, folder / part)
-    for part in ("Snakefile", "Makefile", "requirements.lock"):
+    for part in ("Snakefile", "Makefile", "requirements.lock", "pyproject.toml"):
         shutil.copy2(ROOT / part, folder / part)
     (folder / ".venv").symlink_to(sys.prefix)
     (folder / "odd.mk").write_text(
@@ -466,7 +466,8 @@ odd:
 def bare(folder: Path, **variables: str) -> dict[str, str]:
     """An environment with the system's programs only, a python that is another's, and ``variables``."""
     programs(folder / "other", {"python": "exit 97", "python3": "exit 97"})
-    return {"PATH": f"{folder / 'other'}:/usr/bin:/bin", "OMP_NUM_THREADS": "1", **variables}
+    own = {"PATH": f"{folder / 'other'}:/usr/bin:/bin", "PYTHONPATH": str(folder / "src")}
+    return {**own, "OMP_NUM_THREADS": "1", **variables}
 
 
 def test_a_clone_in_an_odd_place_runs_in_locale_c_without_a_home_and_with_a_deep_tmpdir(clone):

@@ -164,16 +164,16 @@ DAMAGES = ["empty", "text", "cut", "no end", "zeroed", "footer"]
 @pytest.mark.parametrize("how", DAMAGES)
 def test_a_damaged_table_is_named(how, read, tmp_path):
     damaged(tmp_path / "block0.parquet", how)
-    with pytest.raises(StudyError, match=r"block0.parquet is not a whole table of this workflow \(.+\); delete it"):
+    with pytest.raises(StudyError, match=r"block0.parquet: not a whole Parquet file \(.+\): delete it"):
         read(str(tmp_path / "block0.parquet"))
 
 
 def test_a_table_with_damaged_pages_or_without_provenance_is_named(tmp_path):
     damaged(tmp_path / "a.parquet", "pages")
-    with pytest.raises(StudyError, match=r"a\.parquet is not a whole table"):
+    with pytest.raises(StudyError, match=r"a\.parquet: not a whole Parquet file"):
         read_table(tmp_path / "a.parquet")
     damaged(tmp_path / "b.parquet", "another program's")
-    with pytest.raises(StudyError, match=r"b\.parquet is not a whole table .* \(it carries no provenance"):
+    with pytest.raises(StudyError, match=r"b\.parquet: does not say how it was made"):
         read_provenance(tmp_path / "b.parquet")
 
 
@@ -262,7 +262,10 @@ def written(text: bytes):
 def edited(section: str, **changes):
     def edit(folder: Path) -> None:
         config = yaml.safe_load((folder / "results/small/config.yaml").read_text())
-        (config[section] if section else config).update(changes)
+        own = config[section] if section else config
+        own.update(changes)
+        for key in [key for key, value in own.items() if value is ...]:
+            del own[key]
         (folder / "results/small/config.yaml").write_text(yaml.safe_dump(config))
 
     return edit
@@ -288,11 +291,11 @@ SPOILT = {
     "study a number": (written(b"study: 3"), "config.yaml is damaged: it names no study"),
     "config wrong": (edited("", seed=-3), "results/small/config.yaml: the configuration is not right:\n  seed: -3 is"),
     "from another machine": (
-        edited("corpus", source="local", path="/of/another/machine"),
+        edited("corpus", source="local", path="/of/another/machine", name=...),
         "config.yaml: the configuration is not right:\n  corpus.path: '/of/another/machine' is not a folder",
     ),
-    "draws torn": (torn("draws/tiny/step20/block0.parquet", "cut"), "step20/block0.parquet is not a whole table"),
-    "table torn": (torn("tables/llc.parquet", "no end"), "results/small/tables/llc.parquet is not a whole table"),
+    "draws torn": (torn("draws/tiny/step20/block0.parquet", "cut"), "step20/block0.parquet: not a whole Parquet file"),
+    "table torn": (torn("tables/llc.parquet", "no end"), "results/small/tables/llc.parquet: not a whole Parquet file"),
 }
 
 
@@ -317,7 +320,7 @@ def test_status_and_report_say_in_one_line_why_they_cannot(case, spoilt, tmp_pat
 def test_the_report_of_torn_draws_names_them_and_so_does_planning(spoilt, tmp_path):
     shutil.copytree(spoilt, tmp_path, dirs_exist_ok=True)
     damaged(tmp_path / "results/small/draws/tiny/step20/block0.parquet", "text")
-    line = "results/small/draws/tiny/step20/block0.parquet is not a whole table"
+    line = "results/small/draws/tiny/step20/block0.parquet: not a whole Parquet file"
     run = tool("report", tmp_path)
     assert (run.returncode, run.stderr.count("\n")) == (1, 1)
     assert line in run.stderr
