@@ -24,8 +24,9 @@ def example(page: str, language: str) -> str:
 
 
 @pytest.fixture
-def copy(tmp_path):
-    """A copy of the workflow, to which a test adds files."""
+def copy(small_study, tmp_path):
+    """A copy of the workflow, to which a test adds files, beside a finished study, to which it adds results."""
+    shutil.copytree(small_study, tmp_path, dirs_exist_ok=True)
     for name in COPIED:
         source = ROOT / name
         target = tmp_path / "workflow" / name
@@ -46,8 +47,9 @@ def run(copy, *command: str) -> subprocess.CompletedProcess:
 def snakemake(copy, config: dict, *arguments: str, profile: str = "local") -> subprocess.CompletedProcess:
     path = copy.parent / "config.test.yaml"
     path.write_text(yaml.safe_dump(config, sort_keys=False))
-    command = [sys.executable, "-m", "snakemake", "--snakefile", str(copy / "Snakefile"), "--configfile", str(path)]
-    return run(copy, *command, "--profile", str(copy / "profiles" / profile), *arguments)
+    warm = [sys.executable, "-P", str(copy / "src/smdl/runtime/warm.py")] * ("-n" not in arguments)
+    command = [*warm, sys.executable, "-m", "snakemake", "--snakefile", str(copy / "Snakefile")]
+    return run(copy, *command, "--configfile", str(path), "--profile", str(copy / "profiles" / profile), *arguments)
 
 
 MEDIANS = '''"""Median critical level of each scheme and variant of a model, at the headline's tolerance."""

@@ -51,7 +51,7 @@ def study(small_study, tmp_path_factory) -> Path:
 def broken(study) -> Path:
     """The same study, its sampler set so that the chains fail, and the report of that."""
     changed = small_config()
-    changed["llc"] |= {"lr": 1e38, "gamma": 0.0, "control": False}
+    changed["llc"] |= {"lr": 1e30, "gamma": 0.0, "control": False}
     assert snakemake(study, changed, warm=True).returncode == 1
     made = tool("report", study)
     assert made.returncode == 0, made.stderr
@@ -157,12 +157,16 @@ def test_the_interactive_figure_switches_and_tells_its_points(study, browser):
     critical = pd.read_csv(study / "results/small/tables/critical.csv").query("variant == 'minimised'")
     levels = critical.groupby("epsilon")["coordinate"].count()
     browser.wait(f"{marks} === {levels[0.02]}")
+    places = (
+        "[...document.querySelectorAll('.mark-symbol.role-mark path')].map(p => p.getAttribute('transform')).join()"
+    )
+    before = browser.run(places)
     browser.run("""(select => {
         select.value = [...select.options].find(option => +option.text === 0.1).value;
         for (const name of ["input", "change"]) select.dispatchEvent(new Event(name));
     })(document.querySelectorAll(".vega-bindings select")[1])""")
-    assert levels[0.1] != levels[0.02]
-    browser.wait(f"{marks} === {levels[0.1]}")
+    browser.wait(f"{places} !== {json.dumps(before)}")
+    assert browser.run(marks) == levels[0.1]
     assert not browser.errors
     assert not [request for request in browser.requests if request.startswith("http")]
 
