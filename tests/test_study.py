@@ -140,7 +140,7 @@ def test_a_job_gives_the_same_numbers_without_the_warm_start(study):
 
 def test_a_chain_that_diverges_fails_its_job_with_one_line_and_no_table(tmp_path):
     config = small_config()
-    config["llc"] |= {"lr": 1e38, "gamma": 0.0, "control": False}
+    config["llc"] |= {"lr": 1e30, "gamma": 0.0, "control": False}
     run = snakemake(tmp_path, config, warm=True)
     assert run.returncode == 1
     logs = [path.read_text() for path in tmp_path.glob("results/small/logs/llc_chains/**/*.log")]
