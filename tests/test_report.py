@@ -241,7 +241,9 @@ def test_a_folder_without_a_study_is_told_in_one_line(tmp_path):
     for script in ("status", "report"):
         run = tool(script, tmp_path)
         assert run.returncode == 1
-        assert run.stderr.strip() == "error: results/small holds no config.yaml: no study has begun there"
+        assert run.stderr.strip() == (
+            "error: results/small is no folder: give the folder of a study's results, results/<study>"
+        )
 
 
 def jobs_of(*rows: tuple) -> pd.DataFrame:

@@ -100,9 +100,14 @@ def empty(table: Table) -> pd.DataFrame:
 
 @contextmanager
 def reading(path: str | Path, what: str) -> Iterator[None]:
-    """Tell whatever goes wrong with reading ``path`` as one line: its name, and what to do about it."""
+    """Tell whatever goes wrong with reading ``path`` as one line: its name, and what to do about it.
+
+    A file that is not there is the caller's matter: it may have gone while a run goes on.
+    """
     try:
         yield
+    except FileNotFoundError:
+        raise
     except OSError as error:
         # pyarrow's word for damage has no number; a disk's error has one.
         if error.errno is None:

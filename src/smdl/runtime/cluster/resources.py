@@ -6,6 +6,7 @@ this study (its table says how long it took), and counted from floating-point op
 
 import math
 from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path
 
 from smdl.compression.registry import SCHEMES
@@ -63,7 +64,12 @@ def wall_seconds(tables: Iterable[Path]) -> list[float]:
     Left out are tables that are being written (hidden names), and empty ones of checkpoints that were screened out.
     Raises StudyError with the name of a damaged one.
     """
-    records = [read_provenance(table) for table in tables if not table.name.startswith(".")]
+    records = []
+    for table in tables:
+        # A job that begins takes its older outputs away.
+        with suppress(FileNotFoundError):
+            if not table.name.startswith("."):
+                records.append(read_provenance(table))
     return [record["wall_seconds"] for record in records if "wall_seconds" in record]
 
 
