@@ -367,7 +367,7 @@ def test_what_is_packed_may_be_long_enough(tmp_path, name):
     config = small_config()
     config["corpus"] = {**config["corpus"], "source": "local", "path": str(tmp_path)}
     del config["corpus"]["name"]
-    validated(config)
+    assert validated(config)["corpus"]["path"] == str(tmp_path)
 
 
 def test_a_corpus_that_cannot_do_stops_a_dry_run_with_its_line(tmp_path):
@@ -391,8 +391,14 @@ def blocks(tmp_path):
 
 
 def test_blocks_that_are_whole_are_read(blocks):
-    for name in ("sampling", "evaluation", "calibration", "training"):
-        load_split(blocks / "blocks.npy", read_splits(blocks / "splits.parquet"), name)
+    names = ("sampling", "evaluation", "calibration", "training")
+    read = {name: load_split(blocks / "blocks.npy", read_splits(blocks / "splits.parquet"), name) for name in names}
+    assert {name: tuple(split.shape) for name, split in read.items()} == {
+        "sampling": (10, 4),
+        "evaluation": (5, 4),
+        "calibration": (0, 4),
+        "training": (85, 4),
+    }
 
 
 BLOCKS = {

@@ -314,6 +314,7 @@ def test_a_pause_of_years_is_not_kept(hub, tmp_path):
     hub.lie("/stored/", Retry_After="99999999", RateLimit='"api";r=0;t=99999999')
     hub.fail("/stored/", 429, times=1)
     get(tmp_path)
+    assert [path for path in tmp_path.rglob("*.safetensors") if path.is_file()]
 
 
 @pytest.mark.parametrize("where", ["model", "dataset", "tokenizer"])

@@ -530,9 +530,11 @@ NO_RUNS = {
 
 
 @pytest.mark.parametrize("text", NO_RUNS.values(), ids=NO_RUNS)
-def test_a_record_that_is_none_stops_no_run(tmp_path, text):
+def test_a_record_that_is_none_stops_no_run(tmp_path, capsys, text):
     (tmp_path / "1.json").write_bytes(text.encode("utf-8", "surrogateescape"))
     claim.claim(tmp_path, run())
+    assert not capsys.readouterr().err
+    assert not claim.runs(tmp_path)
 
 
 DEAD = {

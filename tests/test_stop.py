@@ -26,6 +26,11 @@ DRAWS = "results/small/draws/tiny/step10/block0.parquet"
 GOES_ON = "What is done is kept: the same command goes on from here."
 
 
+def outside_make() -> dict[str, str]:
+    """Our environment without what ``make test`` says to the makes below it, which would change what they print."""
+    return {name: value for name, value in os.environ.items() if name not in ("MAKEFLAGS", "MAKELEVEL", "MFLAGS")}
+
+
 class Run:
     """A command, in a session of its own, and all processes below it, which bear a mark in their environment."""
 
@@ -36,7 +41,7 @@ class Run:
             self.process = subprocess.Popen(
                 command,
                 cwd=folder,
-                env={**os.environ, MARK: self.mark, "CI": "1"},
+                env={**outside_make(), MARK: self.mark, "CI": "1"},
                 stdout=log,
                 stderr=log,
                 start_new_session=True,

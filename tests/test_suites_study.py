@@ -88,6 +88,7 @@ def table(study, name: str) -> pd.DataFrame:
 
 
 def of(study, checkpoint: tuple[str, int], name: str) -> pd.DataFrame:
+    """A table of one checkpoint; ``name`` is its folder and its file."""
     place, _, file = name.rpartition("/")
     return table(study, f"{place}/{checkpoint[0]}/step{checkpoint[1]}/{file}")
 
@@ -150,14 +151,14 @@ def test_codes_are_of_the_parameters_alone(study):
     measured = table(study, "tables/measures")
     assert set(zip(measured["model"], measured["step"], strict=True)) == set(CHECKPOINTS)
     for checkpoint in CHECKPOINTS:
-        coding = of(study, checkpoint, "rulers/coding", "coding")
+        coding = of(study, checkpoint, "rulers/coding/coding")
         assert np.allclose(coding["bits"] / coding["bits_per_parameter"], size(checkpoint))
         assert (coding["entropy_bits"] <= size(checkpoint) * np.log2(8)).all()
-        proxies = of(study, checkpoint, "rulers/proxies", "proxies").set_index("proxy")["value"]
+        proxies = of(study, checkpoint, "rulers/proxies/proxies").set_index("proxy")["value"]
         own = numbers(suites.parameters_of(*checkpoint))
         assert proxies["l1_norm"] == pytest.approx(np.abs(own).sum(), rel=1e-6)
         assert proxies["max_norm"] == pytest.approx(np.abs(own).max())
-        assert np.isfinite(of(study, checkpoint, "rulers/bits_back", "bits_back")["total_bits"]).all()
+        assert np.isfinite(of(study, checkpoint, "rulers/bits_back/bits_back")["total_bits"]).all()
 
 
 def numbers(tensors: suites.Tensors) -> np.ndarray:

@@ -7,6 +7,7 @@ each with its size, so that a sweep never holds two models.
 from __future__ import annotations
 
 import math
+from abc import abstractmethod
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Annotated, ClassVar
@@ -140,9 +141,9 @@ class Scheme(Section):
         if self.needs_data:
             yield key
 
+    @abstractmethod
     def compress(self, weights: Weights, level: float, seed: int, tuned: float | None) -> Iterator[Compressed]:
         """The weights that change at ``level``; those not yielded stay as they are, bit for bit."""
-        raise NotImplementedError
 
 
 Touched = Annotated[

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -83,14 +84,15 @@ class Ruler(Section):
     def measure(self, checkpoint: Checkpoint, seed: int | None, curve: Curve | None) -> Mapping[str, Rows]:
         """The rows of each of ``tables`` by its name, without the columns that name model and step.
 
-        ``seed`` is None unless the ruler is ``random``, ``curve`` unless it ``follows`` a scheme.
+        ``seed`` is None unless the ruler is ``random``, ``curve`` unless it ``follows`` a scheme. A ruler without
+        tables has nothing to measure.
         """
-        raise NotImplementedError
+        return {}
 
     @classmethod
+    @abstractmethod
     def measures(cls, tables: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
         """Rows (model, step, measure, value) from the study's ``tables`` of the ruler, by name; all checkpoints."""
-        raise NotImplementedError
 
 
 def from_columns(table: pd.DataFrame, names: Mapping[str, str]) -> pd.DataFrame:
