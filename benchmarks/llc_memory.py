@@ -121,8 +121,9 @@ def worker(mode: str, size: str) -> None:
     import torch
     from transformers import GPTNeoXForCausalLM  # noqa: F401 - its memory is no model's
 
-    from smdl.llc.sampler import Memory, SamplerSettings, Walker
+    from smdl.llc.sampler import Walker
     from smdl.models.loading import BlockLoss
+    from smdl.settings.llc import Memory, Sampler
     from smdl.sources.training import Architecture, new_model
 
     if mode != "imports":
@@ -133,7 +134,7 @@ def worker(mode: str, size: str) -> None:
         torch.set_default_dtype(torch.float32)
         blocks = np.random.default_rng(0).integers(0, architecture.vocabulary, (8, architecture.context))
         parts = options.pop("sequences_at_once", None)
-        settings = SamplerSettings(1e-5, 30.0, 300.0, 0.99, 0.1, 2, 0, 2, 1, parts)
+        settings = Sampler(lr=1e-5, batch_size=2, draws=4, sequences_at_once=parts)
         for _ in Walker(BlockLoss(model, blocks), settings, memory=Memory(**options)).walk(0, 0, 30.0):
             pass
     print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024)
@@ -144,12 +145,12 @@ def accuracy(options: dict[str, str]) -> list[float]:
     from smdl.experiments.known_answers.cases import cases
     from smdl.experiments.known_answers.measure import excess_losses
     from smdl.experiments.known_answers.settings import KnownAnswers
-    from smdl.llc.sampler import Memory, SamplerSettings
     from smdl.settings.config import validated
+    from smdl.settings.llc import Memory, Sampler
 
     config = validated({"seed": 1}, KnownAnswers)
     family = config["families"]["reduced_rank"]
-    settings = SamplerSettings(**family["sampler"])
+    settings = Sampler(**family["sampler"])
     dtype, kept = options.get("dtype", "float32"), {k: v for k, v in options.items() if k != "dtype"}
     return [
         settings.n_beta

@@ -27,6 +27,7 @@ MODELS = {
     "trained": {"architecture": (4, 64, 4, 256, 64), "training": 400, "batch_size": 16, "lr": 1e-4, "steps": 60},
 }
 SEQUENCES = 512
+SPLITS = {"sampling": SEQUENCES, "evaluation": 64, "calibration": 64}
 PATH_STEPS = 5
 RATIOS = ("step_over_floor", "step_vs_peer", "memory_vs_peer", "se_vs_peer", "path_max_difference")
 
@@ -71,15 +72,16 @@ def prepare(name: str, folder: Path) -> Path:
     if (folder / "blocks.npy").exists():
         return folder
     from smdl.corpus.blocks import cut, read_tokens
+    from smdl.settings.corpus import PackageText
     from smdl.sources.training import Architecture, TrainingSettings, new_model, train
 
     architecture = Architecture(*MODELS[name]["architecture"])
     model = new_model(architecture, seed=0)
     steps = MODELS[name]["training"]
     if steps:
-        tokens, vocabulary, _ = read_tokens({"source": "package", "name": "kjv", "tokenizer": "bytes"})
-        counts = {"sampling": SEQUENCES, "evaluation": 64, "calibration": 64}
-        blocks, splits = cut(tokens, vocabulary, architecture.context, counts, 0)
+        text = PackageText(source="package", name="kjv", context=architecture.context, blocks=SPLITS)
+        tokens, vocabulary, _ = read_tokens(text)
+        blocks, splits = cut(tokens, vocabulary, architecture.context, SPLITS, 0)
         training = TrainingSettings(steps, 32, 2e-3, 50, 0.01)
         for _ in train(model, blocks[splits[-1].first :], training, [steps], 0, folder):
             pass
@@ -184,9 +186,9 @@ def our_loss(model, blocks: np.ndarray):
 
 
 def our_settings(model: dict, steps: int):
-    from smdl.llc.sampler import SamplerSettings
+    from smdl.settings.llc import Sampler
 
-    return SamplerSettings(
+    return Sampler(
         **SETTINGS, lr=model["lr"], batch_size=model["batch_size"], burn_in=0, draws=steps, steps_between_draws=1
     )
 

@@ -78,20 +78,22 @@ def measure(what: str, folder: str, dtype: str) -> dict[str, float]:
 
     from smdl.compression.sweep import sweep
     from smdl.llc.chains import block, sample
-    from smdl.llc.sampler import SamplerSettings
     from smdl.llc.state import StateStore
     from smdl.models.loading import BlockLoss, load
+    from smdl.settings.compression import Measurement
+    from smdl.settings.llc import Sampler
+    from smdl.settings.schemes import SETTINGS
 
     blocks = np.random.default_rng(0).integers(0, VOCABULARY, (BLOCKS, CONTEXT)).astype(np.uint32)
     with Peak() as peak:
         model = load(folder, dtype)
         if what == "sweep":
             variants = {"maximum": {"range": "maximum", "scope": "tensor", "parameters": "all"}}
-            settings = {"variants": variants, "levels": [4, 64], "seeds": [0], "epsilons": [0.5]}
-            settings |= {"batch_size": 1, "dense_bits": 16, "mode": "curve", "error_rate": 0.01}
-            sweep(model, blocks, np.full(BLOCKS, 10.0), blocks, "quantize", settings)
+            settings = SETTINGS["quantize"](variants=variants, levels=[4, 64])
+            how = Measurement(epsilons=[0.5], batch_size=1, mode="curve")
+            sweep(model, blocks, np.full(BLOCKS, 10.0), blocks, how, settings)
         if what == "chain":
-            sampler = SamplerSettings(1e-5, 30, 300, 0.99, 0.1, batch_size=1, burn_in=0, draws=4, steps_between_draws=1)
+            sampler = Sampler(lr=1e-5, batch_size=1, draws=4)
             with tempfile.TemporaryDirectory() as state:
                 store = StateStore(state, "none", 1e9)
                 sample(BlockLoss(model, blocks), np.zeros(BLOCKS), sampler, block([0], True), 0, store)

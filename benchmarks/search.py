@@ -22,7 +22,10 @@ import yaml
 from smdl.compression.sweep import sweep
 from smdl.corpus.blocks import load_split, read_splits
 from smdl.models.loading import block_losses, load
+from smdl.settings.base import picked
+from smdl.settings.compression import Measurement
 from smdl.settings.config import validated
+from smdl.settings.schemes import SETTINGS
 
 OUTPUT = Path("results/benchmarks/search.json")
 KEY = ["model", "step", "scheme", "variant", "epsilon"]
@@ -65,8 +68,8 @@ def measured(config: dict, results: Path, model: str, step: int) -> pd.DataFrame
         modes = {}
         for mode in ("curve", "search"):
             started = time.perf_counter()
-            settings = {**compression, **own, "mode": mode}
-            curves, modes[mode] = sweep(network, blocks, reference, calibration, scheme, settings)
+            how = picked(Measurement, {**compression, "mode": mode})
+            curves, modes[mode] = sweep(network, blocks, reference, calibration, how, SETTINGS[scheme](**own))
             modes[mode] = modes[mode].assign(
                 seconds=time.perf_counter() - started, passes=curves["blocks"].sum() / len(blocks)
             )

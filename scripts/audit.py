@@ -3,17 +3,19 @@
 from smdl.runtime.job import job
 
 with job(snakemake) as this:
-    from smdl.models.audit import Limits, audit, stop
+    from smdl.models.audit import audit, stop
+    from smdl.settings.audit import Audit
     from smdl.tables import empty, read_table, read_tables
     from smdl.tables.audit import AUDIT, SCREENING
 
+    settings = Audit(**this.settings)
     screening = snakemake.input.get("screening")
     rows = audit(
         read_tables(snakemake.input.manifests),
         read_tables(snakemake.input.losses),
         read_table(screening) if screening else empty(SCREENING),
-        Limits(**this.settings["limits"]),
+        settings.limits,
     )
-    if this.settings["action"] == "stop":
+    if settings.action == "stop":
         stop(rows)
     this.write_with_csv(snakemake.output.table, snakemake.output.csv, AUDIT, rows)

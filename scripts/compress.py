@@ -5,6 +5,9 @@ from smdl.runtime.job import job
 with job(snakemake) as this:
     from smdl.compression.sweep import sweep
     from smdl.models.checkpoint import Checkpoint
+    from smdl.settings.base import picked
+    from smdl.settings.compression import Measurement
+    from smdl.settings.schemes import SETTINGS
     from smdl.tables.study import CRITICAL, CURVES
 
     checkpoint = Checkpoint.of(snakemake, this.settings["dtype"])
@@ -14,8 +17,8 @@ with job(snakemake) as this:
         checkpoint.blocks("evaluation"),
         checkpoint.losses("evaluation"),
         checkpoint.blocks("calibration"),
-        scheme,
-        this.settings,
+        picked(Measurement, this.settings),
+        picked(SETTINGS[scheme], this.settings),
     )
     this.write(snakemake.output.curves, CURVES, checkpoint.rows(curves, scheme=scheme))
     this.write(snakemake.output.critical, CRITICAL, checkpoint.rows(critical, scheme=scheme))

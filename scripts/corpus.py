@@ -4,10 +4,11 @@ from smdl.runtime.job import job
 
 with job(snakemake, network=True) as this:
     from smdl.corpus.blocks import cut, read_tokens, save_blocks, split_rows
+    from smdl.settings.corpus import SOURCES
     from smdl.tables.study import CORPUS
 
-    corpus = this.settings
+    corpus = SOURCES[this.settings["source"]](**this.settings)
     tokens, vocabulary, source = read_tokens(corpus)
-    blocks, splits = cut(tokens, vocabulary, corpus["context"], corpus["blocks"], this.seed)
+    blocks, splits = cut(tokens, vocabulary, corpus.context, dict(corpus.blocks), this.seed)
     save_blocks(snakemake.output.blocks, blocks)
     this.write(snakemake.output.splits, CORPUS, split_rows(splits, source))

@@ -5,7 +5,7 @@ from smdl.runtime.job import job
 with job(snakemake) as this:
     from smdl.analysis.gather import llc
     from smdl.analysis.points import marked
-    from smdl.llc.estimate import Gates
+    from smdl.settings.llc import Gates, Sampler
     from smdl.tables import read_table, read_tables
     from smdl.tables.study import LLC
 
@@ -13,7 +13,7 @@ with job(snakemake) as this:
         read_tables(snakemake.input.draws),
         read_table(snakemake.input.checkpoints),
         read_table(snakemake.input.audit),
-        this.settings["sampler"],
+        {model: Sampler(**sampler) for model, sampler in this.settings["sampler"].items()},
         Gates(**this.settings["gates"]),
         this.settings["burn_in_test"],
     )

@@ -4,25 +4,25 @@ from smdl.runtime.job import job
 
 with job(snakemake) as this:
     from smdl.llc.chains import block, sample
-    from smdl.llc.sampler import Memory, SamplerSettings
     from smdl.llc.state import StateStore
     from smdl.models.checkpoint import Checkpoint
+    from smdl.settings.llc import Memory, Sampler
     from smdl.tables import digest_of
     from smdl.tables.study import DRAWS
 
     checkpoint = Checkpoint.of(snakemake, this.settings["dtype"])
-    memory = dict(this.settings["memory"])
-    loss = checkpoint.loss("sampling", memory.pop("autocast"), memory.pop("checkpointing"))
+    memory = Memory(**this.settings["memory"])
+    loss = checkpoint.loss("sampling", memory.autocast, memory.checkpointing)
     decisive = (this.settings, this.seed, this.stage_version, checkpoint.digest, checkpoint.splits[0].sha256)
     store = StateStore(snakemake.params.state, digest_of(*decisive), snakemake.params.save_every)
     draws = sample(
         loss,
         checkpoint.losses("sampling"),
-        SamplerSettings(**this.settings["sampler"]),
+        Sampler(**this.settings["sampler"]),
         block(this.settings["chains"], this.settings["control"]),
         this.seed,
         store,
-        Memory(**memory),
+        memory,
     )
     this.write(snakemake.output.draws, DRAWS, checkpoint.rows(draws))
     store.clear()

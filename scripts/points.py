@@ -4,8 +4,10 @@ from smdl.runtime.job import job
 
 with job(snakemake) as this:
     from smdl.analysis.points import points
+    from smdl.settings.compression import Headline
     from smdl.tables import read_table
     from smdl.tables.study import POINTS
 
-    rows = points(read_table(snakemake.input.critical), read_table(snakemake.input.llc), **this.settings)
+    headline = Headline(**this.settings["headline"])
+    rows = points(read_table(snakemake.input.critical), read_table(snakemake.input.llc), headline)
     this.write_with_csv(snakemake.output.table, snakemake.output.csv, POINTS, rows)

@@ -3,11 +3,13 @@
 from smdl.runtime.job import job
 
 with job(snakemake) as this:
-    from smdl.models.audit import Limits, screen, stop
+    from smdl.models.audit import screen, stop
+    from smdl.settings.audit import Audit
     from smdl.tables import read_table
     from smdl.tables.audit import SCREENING
 
-    rows = screen(read_table(snakemake.input.listing), Limits(**this.settings["limits"]))
-    if this.settings["action"] == "stop":
+    settings = Audit(**this.settings)
+    rows = screen(read_table(snakemake.input.listing), settings.limits)
+    if settings.action == "stop":
         stop(rows)
     this.write_with_csv(snakemake.output.table, snakemake.output.csv, SCREENING, rows)

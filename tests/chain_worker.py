@@ -7,9 +7,9 @@ import numpy as np
 import torch
 
 from smdl.llc.chains import block, sample
-from smdl.llc.sampler import SamplerSettings
 from smdl.llc.state import StateStore
 from smdl.runtime.errors import StudyError
+from smdl.settings.llc import Sampler
 
 
 class Regression:
@@ -29,7 +29,7 @@ class Regression:
 folder, digest = Path(sys.argv[1]), (sys.argv[2:] or ["digest"])[0]
 loss = Regression(64)
 baseline = loss(np.arange(64)).detach().double().numpy()
-settings = SamplerSettings(
+settings = Sampler(
     lr=1e-4, n_beta=30, gamma=300, alpha=0.99, eps_rms=0.1, batch_size=4, burn_in=10, draws=40, steps_between_draws=1
 )
 store = StateStore(folder / "state", digest, interval=0)

@@ -11,8 +11,9 @@ from hypothesis import strategies as st
 
 from smdl.figures.findings import draw
 from smdl.figures.style import save
-from smdl.models.audit import Limits, audit, out_of_order, own_findings, screen, stop, wrong_tensors
+from smdl.models.audit import audit, out_of_order, own_findings, screen, stop, wrong_tensors
 from smdl.runtime.errors import StudyError
+from smdl.settings.audit import Limits
 from smdl.tables import empty
 from smdl.tables.audit import AUDIT, SCREENING
 

@@ -17,6 +17,7 @@ from smdl.corpus.text_files import PACKAGE_BYTES
 from smdl.models.loading import check_corpus
 from smdl.runtime.errors import StudyError
 from smdl.settings.config import validated
+from smdl.settings.corpus import LocalText
 from smdl.sources.training import Architecture, TrainingSettings, new_model, train
 from smdl.tables import write_table
 from smdl.tables.study import CORPUS
@@ -104,12 +105,9 @@ def refused(call) -> str:
     return text
 
 
-def corpus(folder, **changes: object) -> dict:
-    blocks = {"sampling": 2, "evaluation": 2, "calibration": 0}
-    return {
-        "source": "local", "path": str(folder), "column": "text", "tokenizer": "bytes", "files": "*",
-        "context": 4, "blocks": blocks, **changes,
-    }  # fmt: skip
+def corpus(folder, **changes: object) -> LocalText:
+    settings = {"source": "local", "path": str(folder), "context": 4, "blocks": {"sampling": 2, "evaluation": 2}}
+    return LocalText(**settings | changes)
 
 
 @pytest.mark.parametrize("damage", FILES)

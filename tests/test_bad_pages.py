@@ -26,7 +26,7 @@ from smdl.runtime.errors import StudyError, refused
 from smdl.runtime.files import replacing
 from smdl.runtime.names import in_cell, in_markup, printable
 from smdl.runtime.progress import FAILED, enter, last_lines, progress, reason
-from smdl.settings.config import validated
+from smdl.settings.config import settings
 from smdl.tables import read_provenance, read_table, read_tables, write_csv, write_table
 from smdl.tables.report import SETTINGS
 from smdl.tables.study import POINTS, REGRESSIONS, TRAINING
@@ -81,7 +81,7 @@ def test_a_log_line_is_no_markup_of_the_front_page(name, tmp_path):
     log = tmp_path / "log"
     log.write_text(f"Traceback\nerror: corpus/{HOSTILE[name]}\n", encoding="utf-8", newline="")
     jobs = pd.DataFrame({"rule": ["corpus"], "state": [FAILED], "log": [str(log)]})
-    parts = publish_parts(front_page(validated(small_config()), {}, jobs), writer="html5")
+    parts = publish_parts(front_page(settings(small_config()), {}, jobs), writer="html5")
     block = re.search(r"<pre class=\"literal-block\">(.*?)</pre>", parts["body"], re.DOTALL)
     assert block, "the log is shown"
     assert "<" not in block[1]
@@ -421,8 +421,8 @@ def browser(tmp_path_factory):
 
 
 def test_no_page_runs_a_name(browser, hostile, tmp_path):
-    settings, figure = hostile_pages(tmp_path / "pages")
-    browser.open(settings)
+    table, figure = hostile_pages(tmp_path / "pages")
+    browser.open(table)
     shown = browser.wait("[...document.querySelectorAll('tbody tr')].map(row => row.cells[0].textContent)")
     assert sorted(shown) == sorted(HOSTILE.values()), "a name is shown as it is"
     assert browser.run("window.ran") is None

@@ -19,8 +19,7 @@ from smdl.analysis.regression import regressions
 from smdl.analysis.rulers import Bootstrap, rulers
 from smdl.experiments.registry import NAMES as EXPERIMENTS
 from smdl.experiments.registry import tables_of
-from smdl.llc.estimate import Gates
-from smdl.models.audit import Limits, audit
+from smdl.models.audit import audit
 from smdl.report.exclusions import exclusions
 from smdl.report.explorer import draw as explorer
 from smdl.report.explorer import page as explorer_page
@@ -29,7 +28,10 @@ from smdl.report.pages import page
 from smdl.report.runs import runs
 from smdl.report.summary import summary
 from smdl.rulers.registry import RULERS, measures
-from smdl.settings.config import validated
+from smdl.settings.audit import Limits
+from smdl.settings.compression import Headline
+from smdl.settings.config import settings
+from smdl.settings.llc import Gates
 from smdl.tables import FLAG, INTEGER, NUMBER, TEXT, Table, empty, read_table, write_csv, write_table
 from smdl.tables.registry import by_theme, declared
 from smdl.tables.report import RUNS
@@ -172,8 +174,9 @@ def test_the_interactive_figure_draws(form):
 def test_the_front_page_and_the_summary_are_written(form):
     tables = {name: table_of(table, form) for name, table in TABLES.items()}
     jobs = pd.DataFrame({"rule": [], "state": [], "log": []})
-    config = validated(small_config())
-    front = publish_string(front_page(config, tables, jobs), writer="html5", settings_overrides={"halt_level": 2})
+    front = publish_string(
+        front_page(settings(small_config()), tables, jobs), writer="html5", settings_overrides={"halt_level": 2}
+    )
     assert b"How it was made" in front
     assert summary(tables["checkpoints"], tables["llc"], tables["regressions"])
     if form in ("no rows", "no window"):
@@ -193,12 +196,12 @@ def test_a_study_whose_checkpoints_are_all_screened_out_has_empty_tables(tmp_pat
                 none["checkpoints"],
                 none["audit"],
                 {},
-                Gates(**validated(small_config())["llc"]["gates"]),
+                Gates(),
             ),
             {},
             ["ok"],
         ),
-        "points": points(none["critical"], none["llc"], HEADLINE),
+        "points": points(none["critical"], none["llc"], Headline(**HEADLINE)),
         "regressions": regressions(none["points"], {}),
         "exclusions": exclusions(none["llc"], none["points"]),
         "measures": measures(RULERS, none, ["ok"]),

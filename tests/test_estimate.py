@@ -1,7 +1,5 @@
 """The estimate, its error and its status, each status provoked by a real chain."""
 
-from dataclasses import replace
-
 import numpy as np
 import pandas as pd
 import pytest
@@ -9,12 +7,12 @@ import torch
 
 from smdl.llc.chains import block, sample
 from smdl.llc.diagnostics import diagnose
-from smdl.llc.estimate import Gates, estimate, stationary_from
-from smdl.llc.sampler import SamplerSettings
+from smdl.llc.estimate import estimate, stationary_from
 from smdl.llc.state import StateStore
+from smdl.settings.llc import Gates, Sampler
 
 GATES = Gates(max_excess=15, max_r_hat=1.2, max_drift=5, max_relative_se=0.2)
-SETTINGS = SamplerSettings(
+SETTINGS = Sampler(
     lr=1e-4, n_beta=30, gamma=300, alpha=0.99, eps_rms=0.1, batch_size=8, burn_in=60, draws=80, steps_between_draws=1
 )
 
@@ -36,12 +34,12 @@ class NoisyBowl:
         return bowl + self.slopes[sequences] @ weights
 
 
-def draws(loss: NoisyBowl, settings: SamplerSettings, folder, chains: int = 4) -> pd.DataFrame:
+def draws(loss: NoisyBowl, settings: Sampler, folder, chains: int = 4) -> pd.DataFrame:
     baseline = loss(np.arange(loss.size)).detach().double().numpy()
     return sample(loss, baseline, settings, block(range(chains), True), 1, StateStore(folder, "digest", 1e9))
 
 
-def judged(loss: NoisyBowl, settings: SamplerSettings, folder) -> dict:
+def judged(loss: NoisyBowl, settings: Sampler, folder) -> dict:
     return estimate(draws(loss, settings, folder), settings.n_beta, GATES)
 
 
@@ -51,7 +49,7 @@ def test_a_good_chain_is_ok_and_right(tmp_path):
     The bowl is flat, so that the root of V is far below eps_rms: where it is not, the missing correction term of pSGLD
     raises the estimate by some ten per cent.
     """
-    settings = replace(SETTINGS, n_beta=300.0, lr=2e-5, burn_in=150, draws=400)
+    settings = SETTINGS.changed(n_beta=300.0, lr=2e-5, burn_in=150, draws=400)
     found = judged(NoisyBowl(curvature=0.1), settings, tmp_path)
     assert (found["status"], found["reason"]) == ("ok", "")
     assert found["llc"] == pytest.approx(200 * 30 / 330, rel=0.05)
@@ -69,21 +67,21 @@ def test_negative_where_w_star_is_far_from_a_minimum(tmp_path):
 
 
 def test_not_mixed_where_the_steps_are_too_small(tmp_path):
-    found = judged(NoisyBowl(), replace(SETTINGS, lr=1e-7, burn_in=0), tmp_path)
+    found = judged(NoisyBowl(), SETTINGS.changed(lr=1e-7, burn_in=0), tmp_path)
     assert found["status"] == "not mixed"
     assert found["r_hat"] > 1.2
 
 
 def test_drifting_where_burn_in_is_kept(tmp_path):
-    loss, settings = NoisyBowl(), replace(SETTINGS, lr=2e-6, burn_in=0, draws=200)
-    found = estimate(draws(loss, settings, tmp_path), 30, replace(GATES, max_r_hat=100))
+    loss, settings = NoisyBowl(), SETTINGS.changed(lr=2e-6, burn_in=0, draws=200)
+    found = estimate(draws(loss, settings, tmp_path), 30, GATES.model_copy(update={"max_r_hat": 100}))
     assert found["status"] == "drifting"
     assert found["drift"] > 5
 
 
 def test_the_test_of_stationarity_leaves_out_the_start_and_no_more(tmp_path):
     """The bowl relaxes within 2 / (lr G gamma), some 70 steps, of 400: the first tenths have to go."""
-    loss, settings = NoisyBowl(curvature=0.1), replace(SETTINGS, n_beta=300.0, lr=8e-6, burn_in=0, draws=400)
+    loss, settings = NoisyBowl(curvature=0.1), SETTINGS.changed(n_beta=300.0, lr=8e-6, burn_in=0, draws=400)
     rows = draws(loss, settings, tmp_path)
     whole, rest = (estimate(rows, 300, GATES, test) for test in (False, True))
     assert whole["left_out"] == 0
@@ -94,16 +92,16 @@ def test_the_test_of_stationarity_leaves_out_the_start_and_no_more(tmp_path):
 
 
 def test_too_noisy_where_the_draws_are_few(tmp_path):
-    rows = draws(NoisyBowl(dimension=2, noise=20.0), replace(SETTINGS, draws=20), tmp_path)
-    found = estimate(rows, 30, replace(GATES, max_r_hat=100))
+    rows = draws(NoisyBowl(dimension=2, noise=20.0), SETTINGS.changed(draws=20), tmp_path)
+    found = estimate(rows, 30, GATES.model_copy(update={"max_r_hat": 100}))
     assert found["status"] == "too noisy"
     assert found["llc_se"] > 0.2 * abs(found["llc"])
 
 
 def test_diverged_where_the_loss_runs_away_and_stays_finite(tmp_path):
-    found = judged(NoisyBowl(curvature=-20.0), replace(SETTINGS, n_beta=100.0, draws=40), tmp_path)
+    found = judged(NoisyBowl(curvature=-20.0), SETTINGS.changed(n_beta=100.0, draws=40), tmp_path)
     assert found["status"] in ("diverged", "negative")
-    found = judged(NoisyBowl(curvature=100.0, dimension=4000), replace(SETTINGS, gamma=10.0, n_beta=1.0), tmp_path)
+    found = judged(NoisyBowl(curvature=100.0, dimension=4000), SETTINGS.changed(gamma=10.0, n_beta=1.0), tmp_path)
     assert found["status"] == "diverged"
     assert "nats above the baseline" in found["reason"]
 
@@ -115,7 +113,7 @@ def test_without_control_chains_the_control_is_empty(tmp_path):
 
 
 def test_the_control_shares_minibatches_and_noise_with_its_chain(tmp_path):
-    rows = draws(NoisyBowl(), replace(SETTINGS, n_beta=1e-9), tmp_path, chains=2)
+    rows = draws(NoisyBowl(), SETTINGS.changed(n_beta=1e-9), tmp_path, chains=2)
     by_kind = rows.pivot(index=["chain", "draw"], columns="kind", values="loss")
     assert np.allclose(by_kind["posterior"], by_kind["control"], rtol=1e-4)
 

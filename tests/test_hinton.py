@@ -8,10 +8,10 @@ from scipy.integrate import quad
 from scipy.special import expit
 from scipy.stats import norm
 
-from smdl.experiments.hinton.data import Cases, Rule, make
-from smdl.experiments.hinton.experiment import Experiment, run, summarise
+from smdl.experiments.hinton.data import Cases, make
+from smdl.experiments.hinton.experiment import run, shape_of, summarise
 from smdl.experiments.hinton.network import Shape, expected_squared_error, logistic_moments, output, output_moments
-from smdl.experiments.hinton.settings import Hinton
+from smdl.experiments.hinton.settings import Hinton, Rule
 from smdl.experiments.hinton.training import relative_error, ridge, train_exact, train_noisy
 from smdl.rulers.codes.noisy import MixturePrior
 
@@ -87,11 +87,11 @@ def test_the_data_have_the_shape_of_1993_and_follow_their_rule():
     assert np.allclose([x.std(0).min(), x.std(0).max(), y.std()], 1)
     features = np.column_stack([expit(x @ weights.T), np.ones(len(y))])
     fitted = features @ np.linalg.lstsq(features, y, rcond=None)[0]
-    assert relative_error(y, fitted) == pytest.approx(rule.floor, rel=0.25)
+    assert relative_error(y, fitted) == pytest.approx(rule.noise**2 / (1 + rule.noise**2), rel=0.25)
 
 
 def test_the_same_seed_gives_the_same_cases_and_another_seed_others():
-    rule = Rule(1, 2, 1.0, 0.1)
+    rule = Rule(units=1, inputs_each=2, gain=1.0, noise=0.1)
     first, again, other = (make(rule, 2, 3, 10, 10, seed)[0] for seed in (1, 1, 2))
     assert np.array_equal(first.x, again.x)
     assert np.array_equal(first.y, again.y)
@@ -114,19 +114,18 @@ def test_ridge_leaves_the_intercept_free_and_shrinks_the_rest():
     assert heavy @ [*x.mean(0), 1.0] == pytest.approx(data.y.mean())
 
 
-def tiny() -> Experiment:
-    defaults = Hinton.model_validate({}).model_dump(exclude={"datasets"})
+def tiny() -> Hinton:
     rule = {"units": 1, "inputs_each": 2, "gain": 1.0, "noise": 0.2}
     small = {"positions": 3, "descriptors": 4, "hidden": 2, "training": 40, "test": 80, "rule": rule}
     fast = {"restarts": 2, "tolerance": 1e-2, "steps": 30, "exact_steps": 200}
     few = {"weight_decays": [0.1, 3.0], "ridge_penalties": [1.0, 30.0]}
-    return Experiment(**{**defaults, **small, **fast, **few})
+    return Hinton(**small, **fast, **few)
 
 
 def test_the_experiment_on_a_small_scale():
     settings = tiny()
     runs, weights, prior = (pd.DataFrame(rows) for rows in run(settings, dataset=0))
-    assert len(weights) == settings.shape.weights
+    assert len(weights) == shape_of(settings).weights
     assert prior["proportion"].sum() == pytest.approx(1)
     noisy = runs[runs["method"] == "description_length"]
     assert noisy.loc[noisy["chosen"], "total_bits"].item() == noisy["total_bits"].min()

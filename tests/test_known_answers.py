@@ -15,7 +15,7 @@ from smdl.experiments.known_answers.cases import FAMILIES, Case, cases
 from smdl.experiments.known_answers.measure import excess_losses
 from smdl.experiments.known_answers.models import Crossings, DeepLinear
 from smdl.experiments.known_answers.summary import summary
-from smdl.llc.sampler import SamplerSettings
+from smdl.settings.llc import Sampler
 
 widths = st.lists(st.integers(1, 12), min_size=2, max_size=6)
 
@@ -119,10 +119,10 @@ def test_families_hold_what_the_issue_asks_for():
         assert [c.name for c in cases(family, 8, 3)] == [c.name for c in cases(family, 8, 3)]
 
 
-def sampler(**changed) -> SamplerSettings:
+def sampler(**changed) -> Sampler:
     chosen = dict(lr=4e-5, n_beta=1000.0, gamma=1.0, alpha=0.99, eps_rms=1.0)
     chosen |= dict(batch_size=32, burn_in=200, draws=200, steps_between_draws=5)
-    return SamplerSettings(**chosen | changed)
+    return Sampler(**chosen | changed)
 
 
 def test_sampler_finds_half_the_weights_of_a_regular_model():

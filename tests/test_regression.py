@@ -9,9 +9,10 @@ from smdl.analysis.correlation import partial, partial_r2
 from smdl.analysis.points import in_window, marked, points
 from smdl.analysis.regression import fit, regressions
 from smdl.figures.critical_bits import draw
-from smdl.llc.estimate import Gates
 from smdl.published import critical_bits
 from smdl.report.summary import summary
+from smdl.settings.compression import Headline
+from smdl.settings.llc import Gates
 from smdl.tables import empty
 from smdl.tables.audit import AUDIT
 from smdl.tables.study import CHECKPOINTS, CRITICAL, DRAWS, LLC, LOSSES, MANIFEST, POINTS, REGRESSIONS
@@ -68,7 +69,7 @@ def study(statuses):
 
 def fitted(critical, llc, windows, headline=HEADLINE, admit=("ok",)):
     """The regressions of a study, by way of its points."""
-    return regressions(points(critical, marked(llc, windows, admit), headline), windows)
+    return regressions(points(critical, marked(llc, windows, admit), Headline(**headline)), windows)
 
 
 def test_what_is_not_admitted_is_left_out_and_counted():
@@ -86,13 +87,13 @@ def test_the_points_are_all_pairs_and_say_what_enters_a_regression():
     """A row per checkpoint, compressed or not; without a crossing or an admitted LLC it is not admitted."""
     critical, llc = study(["negative", *["ok"] * 7])
     critical.loc[7, "coordinate"] = np.nan
-    found = POINTS.conform(points(critical.drop(index=3), marked(llc, {"m": [200, 800]}, ["ok"]), HEADLINE))
+    found = POINTS.conform(points(critical.drop(index=3), marked(llc, {"m": [200, 800]}, ["ok"]), Headline(**HEADLINE)))
     assert found["step"].tolist() == llc["step"].tolist()
     assert found["admitted"].tolist() == [False, True, True, False, True, True, True, False]
     assert found["in_window"].tolist() == [False, *[True] * 7]
     assert found["status"].isna().tolist() == [step == 400 for step in found["step"]]
     assert found["headline"].all()
-    assert not points(critical, marked(llc, {}, ["ok"]), {**HEADLINE, "epsilon": 0.5})["headline"].any()
+    assert not points(critical, marked(llc, {}, ["ok"]), Headline(**HEADLINE | {"epsilon": 0.5}))["headline"].any()
 
 
 def test_one_training_run_gives_a_line_and_a_rank_correlation_and_no_interval_and_no_p_value():
@@ -129,7 +130,7 @@ def test_a_model_without_a_window_is_shown_but_has_no_line():
     parts = {name: study(["ok"] * 8) for name in ("with", "without")}
     critical, llc = (pd.concat([own[i].assign(model=name) for name, own in parts.items()]) for i in (0, 1))
     windows = {"with": [100, 700]}
-    shown = points(critical, marked(llc, windows, ["ok"]), HEADLINE)
+    shown = points(critical, marked(llc, windows, ["ok"]), Headline(**HEADLINE))
     rows = regressions(shown, windows)
     assert set(rows["model"]) == {"with"}
     assert in_window(llc, windows).groupby(llc["model"]).sum().to_dict() == {"with": 7, "without": 0}

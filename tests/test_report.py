@@ -25,6 +25,7 @@ from smdl.report.front import finding
 from smdl.report.offline import LARGEST
 from smdl.report.pages import page
 from smdl.runtime.progress import DONE, FAILED, LEFT, RUNNING, last_lines, remaining, told
+from smdl.settings.compression import Headline
 from smdl.tables import empty
 from smdl.tables.report import EXCLUSIONS, RUNS
 from smdl.tables.study import LLC, POINTS
@@ -289,7 +290,7 @@ def test_a_study_in_order_has_no_exclusions_and_an_odd_one_has_all():
             "coordinate": [1, 2, np.nan],
         }
     ).assign(status=["ok", "not monotone", "all below"], coordinate_se=0.1, unit="bits", bits_per_parameter=4.0)
-    headline = {"scheme": "q", "variant": "v", "epsilon": 0.1}
+    headline = Headline(scheme="q", variant="v", epsilon=0.1)
     rows = EXCLUSIONS.conform(exclusions(llc, points(critical, llc, headline)))
     assert rows["status"].tolist() == ["not mixed", "excluded", "not monotone", "all below"]
     assert rows["used"].tolist() == [True, False, True, False]
@@ -315,7 +316,7 @@ def test_the_finding_is_what_the_regressions_say():
         for model, slope in slopes.items()
         for window in ("config", "all")
     ]
-    headline = {"scheme": "quantize", "variant": "minimised", "epsilon": 0.5}
+    headline = Headline(scheme="quantize", variant="minimised", epsilon=0.5)
     text = "\n".join(finding(headline, {"regressions": pd.DataFrame(rows)}))
     assert "**rises with the LLC in 1 of 2 model(s)** and falls with it in 1." in text
     assert "without the posterior, in 0 of 2, and more than the loss on the sampling blocks in 2 of 2" in text

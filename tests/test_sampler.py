@@ -6,9 +6,10 @@ import torch
 
 from smdl.llc.chains import block, sample
 from smdl.llc.noise import normals
-from smdl.llc.sampler import SamplerSettings, Walker, minibatch
+from smdl.llc.sampler import Walker, minibatch
 from smdl.llc.state import StateStore
 from smdl.runtime.errors import StudyError
+from smdl.settings.llc import Sampler
 
 
 class Bowl:
@@ -23,9 +24,9 @@ class Bowl:
         return (0.5 * (self.curvatures * self.parameters[0] ** 2).sum()).expand(len(sequences))
 
 
-def settings(**changes) -> SamplerSettings:
+def settings(**changes) -> Sampler:
     common = {"lr": 1e-3, "n_beta": 30.0, "gamma": 100.0, "alpha": 0.99, "eps_rms": 0.1, "batch_size": 4}
-    return SamplerSettings(**{**common, "burn_in": 500, "draws": 2000, "steps_between_draws": 1, **changes})
+    return Sampler(**{**common, "burn_in": 500, "draws": 2000, "steps_between_draws": 1, **changes})
 
 
 def kept(walker: Walker, n_beta: float, value) -> np.ndarray:

@@ -7,10 +7,11 @@ from scipy import stats
 
 from smdl.llc.kernel import compiled
 from smdl.llc.noise import GROUP, normals, philox
-from smdl.llc.sampler import Memory, SamplerSettings, Walker
+from smdl.llc.sampler import Walker
+from smdl.settings.llc import Memory, Sampler
 
 CPU = torch.device("cpu")
-SETTINGS = SamplerSettings(
+SETTINGS = Sampler(
     lr=1e-3, n_beta=50.0, gamma=20.0, alpha=0.9, eps_rms=0.1, batch_size=8, burn_in=0, draws=25, steps_between_draws=1
 )
 NEEDS_COMPILER = pytest.mark.skipif(compiled() is None, reason="no C compiler is installed")
@@ -96,7 +97,7 @@ def test_stacked_chains_walk_the_paths_they_walk_alone(compile):
 
 def test_bfloat16_vectors_stay_near_the_exact_path():
     exact = Walker(Regression(), SETTINGS)
-    rough = Walker(Regression(), SETTINGS, memory=Memory("bfloat16", "bfloat16"))
+    rough = Walker(Regression(), SETTINGS, memory=Memory(anchor="bfloat16", second_moment="bfloat16"))
     assert rough.second_moment.dtype == rough.anchor.dtype == torch.bfloat16
     difference = (walk(exact, 15) - walk(rough, 15)).abs().mean()
     assert 0 < difference < 0.05 * walk(exact, 15).std()

@@ -20,6 +20,7 @@ from smdl.compression.schemes.quantize import Quantize
 from smdl.compression.search import search
 from smdl.compression.sweep import critical_rows, curve_rows
 from smdl.models.loading import block_losses
+from smdl.settings.schemes import Span
 
 TUNED = Tuned("m", low=0.01, high=1.0, least=1e-4, most=2.0)
 BITS = Axis("n_q", "bits", logarithmic=True, finer=+1, whole=True)
@@ -249,7 +250,7 @@ def test_search_and_curve_agree_on_a_trained_model(case, name):
     weights, blocks, reference = case
     settings_, levels = CASES[name]
     scheme = build(name, settings_)
-    levels = levels_of(levels, scheme.axis)
+    levels = levels_of(Span(**levels) if isinstance(levels, dict) else levels, scheme.axis)
     seeds = [0, 1] if scheme.random else [0]
     # Rounding the linear maps alone does not take this model far.
     epsilons = [0.03, 0.06, 0.1] if name == "round" else [0.1, 0.3, 0.5]
@@ -293,12 +294,12 @@ def test_a_crossing_beside_a_tuned_value_at_its_edge_says_so():
 @given(st.integers(2, 50), st.integers(60, 5000), st.floats(1.05, 2))
 @settings(max_examples=50)
 def test_levels_run_from_the_finest_and_are_distinct(first, last, ratio):
-    levels = levels_of({"first": first, "last": last, "ratio": ratio}, BITS)
+    levels = levels_of(Span(first=first, last=last, ratio=ratio), BITS)
     assert levels == sorted(set(levels), reverse=True)
     assert all(isinstance(level, int) for level in levels)
     assert levels[-1] == first
     assert levels == levels_of(levels[::-1], BITS)
-    coarser = levels_of({"first": 0, "last": 1, "step": 0.1}, replace(BITS, whole=False, finer=-1))
+    coarser = levels_of(Span(first=0, last=1, step=0.1), replace(BITS, whole=False, finer=-1))
     assert coarser == [0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0]
 
 

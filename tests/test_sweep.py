@@ -10,14 +10,13 @@ import yaml
 
 from smdl.analysis.correlation import partial_r2
 from smdl.corpus.blocks import load_split, read_splits
-from smdl.llc.estimate import Gates
-from smdl.llc.sampler import Memory, SamplerSettings
-from smdl.llc.sweep import Sweep, block, grid, summarise
+from smdl.llc.sweep import Setting, Sweep, block, settings_of, summarise
 from smdl.llc.sweep_figure import draw
 from smdl.models.loading import BlockLoss, load
 from smdl.runtime.cluster.resources import GPU_RATE
 from smdl.runtime.dry_run import planned
 from smdl.runtime.plan import gpu_hours
+from smdl.settings.llc import Gates, Grid, Memory, Sampler
 from smdl.tables import read_provenance, read_table
 from smdl.tables.study import losses_of_split
 from workflow import small_config, snakemake
@@ -38,22 +37,29 @@ class Bowl:
 
 
 def test_every_setting_has_a_row_and_faults_name_themselves():
-    settings = SamplerSettings(1.0, 1.0, 1.0, 0.99, 1.0, 4, 100, 100, 2)
+    settings = Sampler(lr=1, n_beta=1, gamma=1, eps_rms=1, batch_size=4, burn_in=100, draws=100, steps_between_draws=2)
     sweep = Sweep(Bowl(), np.zeros(16), settings, chains=3, seed=0)
-    rows = [sweep.row(its, GATES) for its in grid(lr=[1e-3, 1e3], n_beta=[100.0, 1e5], gamma=[1.0])]
+    rows = [sweep.row(its, GATES) for its in settings_of(Grid(lr=[1e-3, 1e3], n_beta=[100.0, 1e5], gamma=[1.0]))]
     by = {(row["lr"], row["n_beta"]): row for row in rows}
     assert by[1e-3, 100.0]["llc"] == pytest.approx(25, rel=0.2)
     assert by[1e-3, 100.0]["control"] > by[1e-3, 100.0]["llc"]
     assert by[1e3, 100.0]["status"] == by[1e3, 1e5]["status"] == "unstable"
     assert "must be below 2" in by[1e3, 100.0]["reason"]
     assert by[1e-3, 1e5]["status"] == "diverged"
-    again = sweep.row({"lr": 1e-3, "gamma": 1.0, "n_beta": 100.0}, GATES)
+    again = sweep.row(Setting(lr=1e-3, n_beta=100.0, gamma=1.0), GATES)
     assert again["llc"] == by[1e-3, 100.0]["llc"]
 
 
 def test_the_walker_keeps_its_vectors_as_the_memory_settings_say():
-    settings = SamplerSettings(1.0, 1.0, 1.0, 0.99, 1.0, 4, 100, 100, 2)
-    sweep = Sweep(Bowl(), np.zeros(16), settings, chains=3, seed=0, memory=Memory("bfloat16", "bfloat16"))
+    settings = Sampler(lr=1, n_beta=1, gamma=1, eps_rms=1, batch_size=4, burn_in=100, draws=100, steps_between_draws=2)
+    sweep = Sweep(
+        Bowl(),
+        np.zeros(16),
+        settings,
+        chains=3,
+        seed=0,
+        memory=Memory(**dict.fromkeys(("anchor", "second_moment"), "bfloat16")),
+    )
     assert sweep.walker.anchor.dtype == sweep.walker.second_moment.dtype == torch.bfloat16
 
 
@@ -99,11 +105,11 @@ def test_a_sweep_computes_as_the_chains_do(small_study, tmp_path):
     direct = Sweep(
         BlockLoss(load(results / "trained/tiny/step20"), blocks, autocast=True),
         losses_of_split(losses, "sampling"),
-        SamplerSettings(**made["sampler"]),
+        Sampler(**made["sampler"]),
         2,
         config["seed"],
         Memory(second_moment="bfloat16"),
-    ).row({"lr": 1e-4, "gamma": 300, "n_beta": 30}, Gates(**made["gates"]))
+    ).row(Setting(lr=1e-4, n_beta=30, gamma=300), Gates(**made["gates"]))
     assert row["llc"] == pytest.approx(direct["llc"], rel=1e-6)
     assert row["control"] == pytest.approx(direct["control"], rel=1e-6)
 
@@ -113,16 +119,16 @@ def table() -> pd.DataFrame:
     rows = []
     for model in ("a", "b"):
         for step in range(1, 7):
-            for setting in grid(lr=[1e-5, 1e-4, 1e-3], n_beta=[10.0, 30.0], gamma=[300.0]):
-                llc = 10.0 * step * (2 if setting["lr"] == 1e-3 else 1)
-                bad = model == "b" and setting["lr"] < 1e-3
+            for setting in settings_of(Grid(lr=[1e-5, 1e-4, 1e-3], n_beta=[10.0, 30.0], gamma=[300.0])):
+                llc = 10.0 * step * (2 if setting.lr == 1e-3 else 1)
+                bad = model == "b" and setting.lr < 1e-3
                 rows.append(
                     {
                         "model": model,
                         "step": step,
-                        **setting,
+                        **setting._asdict(),
                         "llc": llc,
-                        "llc_se": 0.02 * llc * 10 / setting["n_beta"],
+                        "llc_se": 0.02 * llc * 10 / setting.n_beta,
                         "r_hat": 1.0,
                         "control": 3.0 * step**0.5,
                         "status": "not mixed" if bad else "ok",

@@ -20,6 +20,7 @@ from hub.server import Hub
 from smdl.corpus.blocks import cut, encoder, read_tokens
 from smdl.corpus.texts import folder_documents, hub_documents
 from smdl.runtime.errors import StudyError
+from smdl.settings.corpus import HubText
 
 DOCUMENTS = ["In the beginning.\nSecond line.", "Καὶ ὁ λόγος ἦν", "x" * 5000, "the end"]
 
@@ -105,11 +106,9 @@ def test_no_more_of_a_dataset_is_read_than_the_blocks_need(hub):
     words = ["".join(chr(97 + c) for c in rng.integers(0, 26, 3000)) for _ in range(40)]
     files = {f"data/{i:02}.parquet": parquet(words) for i in range(10)}
     hub.dataset("lab/text").commit("main", files)
-    config = {
-        "source": "hub", "repo": "lab/text", "revision": "main", "files": "*.parquet", "column": "text",
-        "tokenizer": "bytes", "context": 16, "blocks": {"sampling": 4, "evaluation": 4},
-    }  # fmt: skip
-    tokens, vocabulary, source = read_tokens(config)
+    blocks = {"sampling": 4, "evaluation": 4}
+    corpus = HubText(source="hub", repo="lab/text", files="*.parquet", context=16, blocks=blocks)
+    tokens, vocabulary, source = read_tokens(corpus)
     assert vocabulary == 256
     assert source == f"lab/text@{hub.dataset('lab/text').branches['main']}"
     assert (

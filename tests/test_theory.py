@@ -15,10 +15,12 @@ from smdl.experiments.theory.clouds import Walkers, tempered
 from smdl.experiments.theory.codes import CODE_MODELS, Codebook, redundancies
 from smdl.experiments.theory.fit import fit_exponent
 from smdl.experiments.theory.models import MODELS
+from smdl.experiments.theory.settings import Bits, Clouds, Networks, Redundancy, Volumes
 from smdl.experiments.theory.splitting import log_volumes
 from smdl.experiments.theory.tables import BITS, CLOUDS, REDUNDANCY, THEORY, VOLUMES
 from smdl.llc.noise import normals
-from smdl.llc.sampler import SamplerSettings, Walker
+from smdl.llc.sampler import Walker
+from smdl.settings.llc import Sampler
 
 EXACT = [name for name, model in MODELS.items() if model.volume]
 
@@ -168,7 +170,7 @@ def test_redundancy_grows_with_the_learning_coefficient(name, largest):
 
 
 def test_walkers_move_as_chains_of_their_own():
-    single = SamplerSettings(0.01, 50.0, 2.0, 0.9, 0.3, 1, 0, 4, 1)
+    single = Sampler(lr=0.01, n_beta=50, gamma=2, alpha=0.9, eps_rms=0.3, batch_size=1, draws=4)
     loss = Walkers(MODELS["cross"].excess, np.array([0.5, -1.0]), 3)
     joint = Walker(loss, loss.settings(single))
     start = torch.tensor([0.5, -1.0], dtype=torch.float64)
@@ -227,30 +229,32 @@ def test_trained_network_reaches_its_teacher():
 
 def test_runs_give_the_declared_tables():
     scales = {"largest_eps": 1e-2, "smallest_eps": 1e-5, "points": 8}
-    splitting = {**scales, "particles": 100, "sweeps": 1, "replicates": 3}
+    splitting = {**scales, "particles": 100, "replicates": 3}
+    measured = Volumes(exact=scales, splitting=splitting)
     sampler = {
-        "lr": 1e-3, "n_beta": 100.0, "gamma": 1.0, "alpha": 0.99, "eps_rms": 1.0,
-        "batch_size": 1, "burn_in": 50, "draws": 4, "steps_between_draws": 10,
-    }  # fmt: skip
-    coded = {
-        "smallest_n": 20, "largest_n": 2000, "sizes": 6, "draws": 20, "replicates": 3, "log2_points": 12,
-        "coded_n": 30, "coded_draws": 1,
-    }  # fmt: skip
-    own = {
-        "largest_multiplicity": 2, "confidence": 0.9, "clouds": {"walkers": 5, "sampler": sampler}, "bits": scales,
-        "networks": {"hidden": 3, "inputs": 48, "tolerance": 1e-10, "walkers": 3, "sampler": {**sampler, "lr": 1e-6}},
-    }  # fmt: skip
-    volumes = runs.volumes("valley", {"exact": scales, "splitting": splitting}, 1)
+        "lr": 1e-3,
+        "n_beta": 100,
+        "gamma": 1,
+        "eps_rms": 1,
+        "burn_in": 50,
+        "draws": 4,
+        "steps_between_draws": 10,
+    }
+    sizes = {"smallest_n": 20, "largest_n": 2000, "sizes": 6}
+    coded = Redundancy(**sizes, draws=20, replicates=3, log2_points=12, coded_n=30, coded_draws=1)
+    drawn = Clouds(walkers=5, sampler=sampler)
+    small = Networks(hidden=3, inputs=48, tolerance=1e-10, walkers=3, sampler={**sampler, "lr": 1e-6})
+    volumes = runs.volumes("valley", measured, 1)
     redundancy = pd.DataFrame(runs.redundancy("pair_product", coded, 1))
-    clouds = runs.clouds("valley", own["clouds"], 1)
-    rows = runs.theory(volumes, redundancy, clouds, own)
-    bits = runs.bits_of_model("valley", scales, 1, volumes)
-    network_bits, estimate = runs.bits_of_network(1, own, 1)
+    clouds = runs.clouds("valley", drawn, 1)
+    rows = runs.theory(volumes, redundancy, clouds, drawn.sampler, largest_multiplicity=2, confidence=0.9)
+    bits = runs.bits_of_model("valley", Bits(**scales), 1, volumes)
+    network_bits, estimate = runs.bits_of_network(1, small, Bits(**scales), 0.9, 1)
     assert (redundancy["decoded"][(redundancy["n"] <= 30) & (redundancy["code"] == "redundancy")] == 1).all()
     for table, found in (
         (VOLUMES, volumes), (REDUNDANCY, redundancy), (CLOUDS, clouds), (THEORY, [*rows, estimate]),
         (BITS, [*bits, *network_bits]),
     ):  # fmt: skip
         assert len(table.conform(found))
-    again = runs.volumes("valley", {"exact": scales, "splitting": splitting}, 1)
+    again = runs.volumes("valley", measured, 1)
     pd.testing.assert_frame_equal(again, volumes)

@@ -4,6 +4,11 @@ from smdl.runtime.job import job
 
 with job(snakemake) as this:
     from smdl.experiments.theory.runs import redundancy
+    from smdl.experiments.theory.settings import Redundancy
     from smdl.experiments.theory.tables import REDUNDANCY
 
-    this.write(snakemake.output.redundancy, REDUNDANCY, redundancy(snakemake.wildcards.model, this.settings, this.seed))
+    this.write(
+        snakemake.output.redundancy,
+        REDUNDANCY,
+        redundancy(snakemake.wildcards.model, Redundancy(**this.settings), this.seed),
+    )

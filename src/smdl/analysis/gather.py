@@ -1,10 +1,11 @@
 """From the jobs' tables to the study's: one row a checkpoint."""
 
-from typing import Any
+from collections.abc import Mapping
 
 import pandas as pd
 
-from smdl.llc.estimate import Gates, estimate
+from smdl.llc.estimate import estimate
+from smdl.settings.llc import Gates, Sampler
 from smdl.tables import empty
 from smdl.tables.study import CHECKPOINT, LLC, parameters_of, weights_digest
 
@@ -38,7 +39,7 @@ def llc(
     draws: pd.DataFrame,
     checkpoints: pd.DataFrame,
     audit: pd.DataFrame,
-    samplers: dict[str, dict[str, Any]],
+    samplers: Mapping[str, Sampler],
     gates: Gates,
     burn_in_test: bool = False,
 ) -> pd.DataFrame:
@@ -52,7 +53,7 @@ def llc(
     rows = []
     for (model, step), own in draws.groupby(CHECKPOINT, sort=False):
         sampler = samplers[model]
-        found = estimate(own, sampler["n_beta"], gates, burn_in_test)
+        found = estimate(own, sampler.n_beta, gates, burn_in_test)
         left_out = found.pop("left_out")
         rows.append(
             {
@@ -61,9 +62,9 @@ def llc(
                 **found,
                 "loss": loss[model, step],
                 "chains": own["chain"].nunique(),
-                **{name: sampler[name] for name in SAMPLER_COLUMNS},
-                "draws": sampler["draws"] - left_out,
-                "burn_in": sampler["burn_in"] + left_out * sampler["steps_between_draws"],
+                **{name: getattr(sampler, name) for name in SAMPLER_COLUMNS},
+                "draws": sampler.draws - left_out,
+                "burn_in": sampler.burn_in + left_out * sampler.steps_between_draws,
             }
         )
     return _with_exclusions(pd.DataFrame(rows) if rows else empty(LLC), audit)

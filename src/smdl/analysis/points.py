@@ -1,8 +1,8 @@
 """The points of the study: critical level and LLC of every checkpoint side by side."""
 
-from typing import Any
-
 import pandas as pd
+
+from smdl.settings.compression import Headline
 
 CHECKPOINT = ["model", "step"]
 CURVE = ["scheme", "variant", "epsilon"]
@@ -25,7 +25,7 @@ def marked(llc: pd.DataFrame, windows: dict[str, list[int]], admit: list[str]) -
     return llc.assign(in_window=in_window(llc, windows), admitted=llc["status"].isin(admit))
 
 
-def points(critical: pd.DataFrame, llc: pd.DataFrame, headline: dict[str, Any]) -> pd.DataFrame:
+def points(critical: pd.DataFrame, llc: pd.DataFrame, headline: Headline) -> pd.DataFrame:
     """The rows of the table ``points``, from those of ``critical`` and ``llc``.
 
     Every checkpoint has a row per scheme, variant and tolerance of its model, also where it has no critical level, so
@@ -39,5 +39,5 @@ def points(critical: pd.DataFrame, llc: pd.DataFrame, headline: dict[str, Any]) 
     rows = studied.merge(measured, on=[*CHECKPOINT, *CURVE], how="left")
     return rows.assign(
         admitted=rows["admitted"] & rows["coordinate"].notna(),
-        headline=(rows[CURVE] == pd.Series(headline)[CURVE]).all(axis=1),
+        headline=(rows[CURVE] == pd.Series(dict(headline))[CURVE]).all(axis=1),
     )

@@ -1,6 +1,6 @@
 """One scheme on one checkpoint: what was evaluated of every variant, and its critical level at every tolerance."""
 
-from typing import Any
+from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
@@ -10,10 +10,11 @@ from smdl.compression.critical import critical_level, over_seeds
 from smdl.compression.curve import CurvePoint, curve
 from smdl.compression.levels import levels_of
 from smdl.compression.loss import CompressionLoss
-from smdl.compression.registry import build
 from smdl.compression.scheme import Axis
 from smdl.compression.search import search
 from smdl.compression.weights import Weights
+from smdl.settings.compression import Measurement
+from smdl.settings.schemes import SchemeSettings
 
 
 def sweep(
@@ -21,27 +22,27 @@ def sweep(
     blocks: np.ndarray,
     reference: np.ndarray,
     calibration: np.ndarray,
-    scheme: str,
-    settings: dict[str, Any],
+    how: Measurement,
+    settings: SchemeSettings,
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Rows of ``curves`` and of ``critical``, without the columns that name model, step and scheme.
 
-    ``reference`` holds the losses of the uncompressed model on ``blocks``, shape (blocks,).
+    ``reference`` holds the losses of the uncompressed model on ``blocks``, shape (blocks,); ``settings`` are those of
+    one scheme.
     """
-    weights = Weights(model, settings["dense_bits"], calibration, settings["batch_size"])
-    loss = CompressionLoss(weights, blocks, reference, settings["batch_size"])
+    weights = Weights(model, how.dense_bits, calibration, how.batch_size)
+    loss = CompressionLoss(weights, blocks, reference, how.batch_size)
     curves, critical = [], []
-    for variant, own in settings["variants"].items():
-        built = build(scheme, own)
-        levels = levels_of(settings["levels"], built.axis)
-        seeds = settings["seeds"] if built.random else settings["seeds"][:1]
-        if settings["mode"] == "curve":
-            points = curve(loss, built, levels, seeds)
+    for variant, scheme in settings.variants.items():
+        levels = levels_of(settings.levels, scheme.axis)
+        seeds = settings.seeds if scheme.random else settings.seeds[:1]
+        if how.mode == "curve":
+            points = curve(loss, scheme, levels, seeds)
         else:
-            points = search(loss, built, levels, seeds, settings["epsilons"], settings["error_rate"])
-        rows = curve_rows(points, built.axis, weights.elements)
+            points = search(loss, scheme, levels, seeds, how.epsilons, how.error_rate)
+        rows = curve_rows(points, scheme.axis, weights.elements)
         curves.append(rows.assign(variant=variant))
-        critical.append(critical_rows(rows, settings["epsilons"]).assign(variant=variant))
+        critical.append(critical_rows(rows, how.epsilons).assign(variant=variant))
     return pd.concat(curves), pd.concat(critical)
 
 
@@ -65,7 +66,7 @@ def curve_rows(points: list[CurvePoint], axis: Axis, elements: int) -> pd.DataFr
     )
 
 
-def critical_rows(rows: pd.DataFrame, epsilons: list[float]) -> pd.DataFrame:
+def critical_rows(rows: pd.DataFrame, epsilons: Sequence[float]) -> pd.DataFrame:
     """A row a tolerance, as in the table ``critical``: each seed's crossing, and their mean."""
     found = []
     for epsilon in epsilons:

@@ -15,6 +15,7 @@ import numpy as np
 from smdl.corpus.texts import folder_documents, hub_documents, spoken
 from smdl.runtime.errors import StudyError, one_line
 from smdl.runtime.files import replacing
+from smdl.settings.corpus import Corpus, HubText, LocalText, PackageText
 from smdl.tables import ANEW, read_table, reading
 
 SPLITS = ("sampling", "evaluation", "calibration", "training")
@@ -93,19 +94,20 @@ def load_split(path: str | Path, splits: list[Split], name: str) -> np.ndarray:
     return blocks
 
 
-def read_tokens(corpus: dict[str, Any]) -> tuple[np.ndarray, int, str]:
-    """The tokens of the corpus that the config's section ``corpus`` names, the size of the vocabulary, the source.
+def read_tokens(corpus: Corpus) -> tuple[np.ndarray, int, str]:
+    """The tokens of the corpus that ``corpus`` names, the size of the vocabulary, the source.
 
     From a hub no more is read than the blocks need. Raises StudyError where a source cannot be read.
     """
-    if corpus["source"] == "hub":
-        commit, documents = hub_documents(corpus["repo"], corpus["revision"], corpus["files"], corpus["column"])
-        needed, source = sum(corpus["blocks"].values()) * corpus["context"], f"{corpus['repo']}@{commit}"
-    elif corpus["source"] == "local":
-        documents, needed, source = folder_documents(corpus["path"], corpus["column"]), None, corpus["path"]
-    else:
-        documents, needed, source = iter([package_text(corpus["name"])]), None, corpus["name"]
-    encode, vocabulary = encoder(corpus["tokenizer"])
+    match corpus:
+        case HubText():
+            commit, documents = hub_documents(corpus.repo, corpus.revision, corpus.files, corpus.column)
+            needed, source = corpus.blocks.total * corpus.context, f"{corpus.repo}@{commit}"
+        case LocalText():
+            documents, needed, source = folder_documents(corpus.path, corpus.column), None, corpus.path
+        case PackageText():
+            documents, needed, source = iter([package_text(corpus.name)]), None, corpus.name
+    encode, vocabulary = encoder(corpus.tokenizer)
     return _until(map(encode, spoken(documents, source)), needed), vocabulary, source
 
 

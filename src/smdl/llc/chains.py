@@ -10,9 +10,10 @@ import numpy as np
 import pandas as pd
 from tqdm import tqdm
 
-from smdl.llc.sampler import Loss, Memory, SamplerSettings, Walker
+from smdl.llc.sampler import Loss, Walker
 from smdl.llc.state import StateStore
 from smdl.runtime.errors import StudyError
+from smdl.settings.llc import Memory, Sampler
 from smdl.tables.study import CONTROL, POSTERIOR
 
 FIRST_STEPS = 10
@@ -36,7 +37,7 @@ def block(numbers: Sequence[int], control: bool) -> list[Chain]:
 def sample(
     loss: Loss,
     baseline: np.ndarray,
-    settings: SamplerSettings,
+    settings: Sampler,
     chains: Sequence[Chain],
     seed: int,
     store: StateStore,

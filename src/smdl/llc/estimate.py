@@ -1,28 +1,18 @@
 """From draws to the local learning coefficient: the estimate, its error, its control, and whether to trust it."""
 
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from smdl.llc.diagnostics import Diagnostics, diagnose
+from smdl.settings.llc import Gates
 from smdl.tables.study import CONTROL, POSTERIOR
 
 OK = "ok"
 # The test of stationarity: the first tenth of the draws differs from their second half by no more than this many
 # standard errors of the difference, on at least so many draws a chain.
 STATIONARY, TESTED = 2, 20
-
-
-@dataclass(frozen=True)
-class Gates:
-    """Thresholds beyond which an estimate is not admitted; units as in the table ``llc``."""
-
-    max_excess: float
-    max_r_hat: float
-    max_drift: float
-    max_relative_se: float
 
 
 def estimate(draws: pd.DataFrame, n_beta: float, gates: Gates, burn_in_test: bool = False) -> dict[str, Any]:

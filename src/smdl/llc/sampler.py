@@ -17,7 +17,7 @@ import math
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Protocol
 
 import numpy as np
 import torch
@@ -26,6 +26,7 @@ from torch import Tensor
 from smdl.llc.kernel import Noise, compiled
 from smdl.llc.noise import GROUP, normals
 from smdl.runtime.errors import StudyError
+from smdl.settings.llc import Memory, Sampler
 
 # A chunk of the update fits the second-level cache, so that its dozen operations pass over main memory once.
 CHUNK = {"cpu": 1 << 16, "cuda": 1 << 24}
@@ -49,48 +50,6 @@ class Loss(Protocol):
     def __call__(self, sequences: np.ndarray) -> Tensor:
         """Losses (nats) of the sequences with the given indices, shape (len(sequences),), differentiable."""
         ...
-
-
-@dataclass(frozen=True)
-class SamplerSettings:
-    """Settings of one chain; ``n_beta`` 0 gives the control, localisation noise alone."""
-
-    lr: float
-    n_beta: float
-    gamma: float
-    alpha: float
-    eps_rms: float
-    batch_size: int
-    burn_in: int
-    draws: int
-    steps_between_draws: int
-    sequences_at_once: int | None = None
-    """Sequences a backward pass (None: all of the minibatch); with fewer than all the gradient is held in full."""
-
-    @property
-    def steps(self) -> int:
-        """All steps of a chain, burn-in included."""
-        return self.burn_in + self.draws * self.steps_between_draws
-
-    def draw_of(self, step: int) -> int | None:
-        """The number of the draw at ``step``, from 0 on; None between draws. Steps of the burn-in count up to -1."""
-        after = step - self.burn_in
-        if after < 0:
-            return after
-        return None if after % self.steps_between_draws else after // self.steps_between_draws
-
-    @property
-    def stability(self) -> float:
-        """lr G gamma / 2 at G = 1/eps_rms, its largest value; the localisation is stable below 2."""
-        return self.lr * self.gamma / (2 * self.eps_rms)
-
-
-@dataclass(frozen=True)
-class Memory:
-    """In what precision a walker keeps its vectors; docs/memory.md gives bytes a parameter and the cost in accuracy."""
-
-    anchor: Literal["float32", "bfloat16"] = "float32"
-    second_moment: Literal["float32", "bfloat16"] = "float32"
 
 
 @dataclass(frozen=True)
@@ -133,7 +92,7 @@ class Walker:
     def __init__(
         self,
         loss: Loss,
-        settings: SamplerSettings,
+        settings: Sampler,
         chains: int = 1,
         memory: Memory | None = None,
         compile: bool = True,

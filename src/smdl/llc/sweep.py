@@ -1,29 +1,38 @@
 """Sampler settings over a grid: the estimate, its noise and its status at each, and the setting to use."""
 
 import itertools
-from collections.abc import Sequence
-from dataclasses import replace
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
 
 from smdl.analysis.correlation import partial_r2
-from smdl.llc.estimate import OK, Gates, estimate
-from smdl.llc.sampler import Loss, Memory, SamplerSettings, Walker
+from smdl.llc.estimate import OK, estimate
+from smdl.llc.sampler import Loss, Walker
 from smdl.runtime.errors import StudyError
+from smdl.settings.llc import Gates, Grid, Memory, Sampler
 from smdl.tables.study import CONTROL, POSTERIOR
 
-SETTING = ["lr", "n_beta", "gamma"]
 # Neighbours in lr whose estimates differ by less than this, or by less than twice the error, share a plateau.
 FLAT = 0.1
 UNSTABLE, DIVERGED = "unstable", "diverged"
 ESTIMATES = ("llc", "llc_se", "r_hat", "control", "status", "reason")
 
 
-def grid(lr: Sequence[float], n_beta: Sequence[float], gamma: Sequence[float]) -> list[dict[str, float]]:
+class Setting(NamedTuple):
+    """One point of the grid."""
+
+    lr: float
+    n_beta: float
+    gamma: float
+
+
+SETTING = list(Setting._fields)
+
+
+def settings_of(grid: Grid) -> list[Setting]:
     """All combinations; those of one lr and gamma stand together, since they share their control."""
-    return [{"lr": a, "gamma": c, "n_beta": b} for a, c, b in itertools.product(lr, gamma, n_beta)]
+    return [Setting(lr, n_beta, gamma) for lr, gamma, n_beta in itertools.product(grid.lr, grid.gamma, grid.n_beta)]
 
 
 class Sweep:
@@ -36,7 +45,7 @@ class Sweep:
         self,
         loss: Loss,
         baseline: np.ndarray,
-        settings: SamplerSettings,
+        settings: Sampler,
         chains: int,
         seed: int,
         memory: Memory | None = None,
@@ -48,21 +57,21 @@ class Sweep:
         self.seed = seed
         self._control: dict[tuple[float, float], pd.DataFrame] = {}
 
-    def row(self, setting: dict[str, float], gates: Gates) -> dict[str, Any]:
+    def row(self, setting: Setting, gates: Gates) -> dict[str, Any]:
         """A row of the table ``sweep``; where there are no numbers, the status says why."""
-        self.walker.settings = replace(self.settings, **setting)
+        self.walker.settings = self.settings.changed(**setting._asdict())
         bound = self.walker.settings.stability
         if bound >= 2:
             return _none(setting, UNSTABLE, f"lr gamma / (2 eps_rms) is {bound:.3g}, and must be below 2")
-        key = setting["lr"], setting["gamma"]
+        key = setting.lr, setting.gamma
         try:
             if key not in self._control:
                 self._control[key] = self._draws(CONTROL, 0.0)
-            draws = pd.concat([self._draws(POSTERIOR, setting["n_beta"]), self._control[key]])
+            draws = pd.concat([self._draws(POSTERIOR, setting.n_beta), self._control[key]])
         except StudyError as error:
             return _none(setting, DIVERGED, str(error))
-        found = estimate(draws, setting["n_beta"], gates)
-        return {**setting, **{name: found[name] for name in ESTIMATES}}
+        found = estimate(draws, setting.n_beta, gates)
+        return {**setting._asdict(), **{name: found[name] for name in ESTIMATES}}
 
     def _draws(self, kind: str, n_beta: float) -> pd.DataFrame:
         rows = []
@@ -76,8 +85,8 @@ class Sweep:
         return pd.DataFrame(rows, columns=["kind", "chain", "draw", "loss", "baseline", "distance"])
 
 
-def _none(setting: dict[str, float], status: str, reason: str) -> dict[str, Any]:
-    return {**setting, **dict.fromkeys(ESTIMATES[:4], np.nan), "status": status, "reason": reason}
+def _none(setting: Setting, status: str, reason: str) -> dict[str, Any]:
+    return {**setting._asdict(), **dict.fromkeys(ESTIMATES[:4], np.nan), "status": status, "reason": reason}
 
 
 def summarise(sweep: pd.DataFrame, loss: pd.Series, critical: pd.Series) -> pd.DataFrame:

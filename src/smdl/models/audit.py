@@ -4,29 +4,15 @@ Branches of public suites have served the final weights under the name of early 
 digests show it: of files first, which the hub lists and nobody need download, then of tensors.
 """
 
-from dataclasses import dataclass
-
 import numpy as np
 import pandas as pd
 
 from smdl.runtime.errors import StudyError
+from smdl.settings.audit import Limits
 from smdl.tables.study import CHECKPOINT, parameters_of
 
 OWN_REASONS = ("not finite", "constant", "loss not finite")
 REASONS = (*OWN_REASONS, "wrong tensors", "same weights", "loss out of order")
-
-
-@dataclass(frozen=True)
-class Limits:
-    """What is still taken for chance.
-
-    ``shared`` is the fraction of a checkpoint's weights that may equal another's; ``rise`` the rise of the loss from a
-    checkpoint to a later one (nats) that training itself may show; ``z`` the standard errors allowed on top.
-    """
-
-    shared: float = 0.001
-    rise: float = 0.05
-    z: float = 3.0
 
 
 def shared_weights(parts: pd.DataFrame, limits: Limits) -> pd.DataFrame:

@@ -5,27 +5,28 @@ job named or wrote stands in it escaped (smdl.runtime.names): as markup it could
 """
 
 from collections.abc import Iterable
-from typing import Any
 
 import pandas as pd
 
 from smdl.runtime.names import in_markup
 from smdl.runtime.progress import FAILED, STATES, last_lines
+from smdl.settings.compression import Headline
+from smdl.settings.study import Study
 
 Tables = dict[str, pd.DataFrame]
 
 ESTIMATE = "the local learning coefficient (LLC)"
 
 
-def front_page(config: dict[str, Any], tables: Tables, jobs: pd.DataFrame) -> str:
-    """The page for a study with ``config``, the ``tables`` that are there so far, and its ``jobs``."""
+def front_page(study: Study, tables: Tables, jobs: pd.DataFrame) -> str:
+    """The page for ``study``, the ``tables`` of it that are there so far, and its ``jobs``."""
     parts = [
-        _heading(f"Study {config['study']}", "="),
-        _studied(config, tables),
+        _heading(f"Study {study.study}", "="),
+        _studied(study, tables),
         _heading("Finding"),
-        *finding(config["compression"]["headline"], tables),
+        *finding(study.compression.headline, tables),
         _heading("How sure it is"),
-        *_uncertainty(config, tables),
+        *_uncertainty(study, tables),
         _heading("Left out"),
         *_exclusions(tables),
         _heading("Failures"),
@@ -50,31 +51,31 @@ def _heading(text: str, under: str = "-") -> str:
     return f"{text}\n{under * len(text)}"
 
 
-def _studied(config: dict[str, Any], tables: Tables) -> str:
-    models, headline, llc = config["models"], config["compression"]["headline"], config["llc"]
-    count = sum(len(its["steps"]) for its in models.values())
+def _studied(study: Study, tables: Tables) -> str:
+    models, headline, llc = study.models, study.compression.headline, study.llc
+    count = sum(len(its.steps) for its in models.values())
     schemes = ", ".join(
-        f"{name} ({', '.join(map(in_markup, its['variants']))})"
-        for name, its in config["compression"]["schemes"].items()
+        f"{name} ({', '.join(map(in_markup, its.variants))})"
+        for name, its in study.compression.schemes.present().items()
     )
     return (
         f"How far can a language model's weights be compressed before its loss rises, and does {ESTIMATE}, a measure of"
         f" how degenerate the model's loss minimum is, foretell it? {count} training checkpoints of {len(models)}"
-        f" model(s) were studied: {_models(config, tables)}. Each was compressed step by step ({schemes}), and the"
-        f" *critical level* is where the mean next-token loss has risen by a tolerance, {headline['epsilon']:g} nats in"
-        f" the headline. Around each the LLC was sampled by {llc['chains']} chains of {llc['draws']} draws"
-        f" (n_beta {llc['n_beta']:g}, gamma {llc['gamma']:g})."
+        f" model(s) were studied: {_models(study, tables)}. Each was compressed step by step ({schemes}), and the"
+        f" *critical level* is where the mean next-token loss has risen by a tolerance, {headline.epsilon:g} nats in"
+        f" the headline. Around each the LLC was sampled by {llc.chains} chains of {llc.draws} draws"
+        f" (n_beta {llc.n_beta:g}, gamma {llc.gamma:g})."
     )
 
 
-def _models(config: dict[str, Any], tables: Tables) -> str:
+def _models(study: Study, tables: Tables) -> str:
     sizes = tables["checkpoints"].groupby("model")["parameters"].max() if "checkpoints" in tables else {}
     named = []
-    for name, its in config["models"].items():
+    for name, its in study.models.items():
         size = f"{sizes[name]:,} weights, " if name in sizes else ""
-        first, last = min(its["steps"]), max(its["steps"])
+        first, last = min(its.steps), max(its.steps)
         steps = f"step {first}" if first == last else f"steps {first} to {last}"
-        less = ", ".join(scheme for scheme in config["compression"]["schemes"] if scheme not in its["schemes"])
+        less = ", ".join(scheme for scheme in study.compression.schemes.present() if scheme not in its.schemes)
         named.append(f"{in_markup(name)} ({size}{steps}{', without ' + less if less else ''})")
     return ", ".join(named)
 
@@ -86,14 +87,14 @@ def headline_fits(regressions: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame
     return ours, ours[key].merge(regressions[regressions["window"] == "all"], on=key)
 
 
-def finding(headline: dict[str, Any], tables: Tables) -> Iterable[str]:
+def finding(headline: Headline, tables: Tables) -> Iterable[str]:
     """The paragraphs on the headline's regressions, from the table ``regressions``."""
     if "regressions" not in tables:
         yield "There is no finding yet: the study's regressions are not made. See *Failures* below."
         return
     window, everything = headline_fits(tables["regressions"])
     fitted = window.dropna(subset=["slope"])
-    name = f"{headline['scheme']} ({in_markup(headline['variant'])}) at {headline['epsilon']:g} nats"
+    name = f"{headline.scheme} ({in_markup(headline.variant)}) at {headline.epsilon:g} nats"
     if window.empty:
         yield f"For {name} no line is fitted: no model has a window, or none has a critical level in it."
         return
@@ -147,13 +148,13 @@ def _fit_row(row: pd.Series) -> list[str]:
     ]
 
 
-def _uncertainty(config: dict[str, Any], tables: Tables) -> Iterable[str]:
+def _uncertainty(study: Study, tables: Tables) -> Iterable[str]:
     if "llc" in tables:
         llc = tables["llc"]
         relative = (llc["llc_se"] / llc["llc"].abs()).median()
         yield (
             f"LLC: the median standard error is {100 * relative:.1f} % of the estimate, R-hat is {_range(llc['r_hat'])}"
-            f" (1 when chains agree; gate {config['llc']['gates']['max_r_hat']:g}), the control is"
+            f" (1 when chains agree; gate {study.llc.gates.max_r_hat:g}), the control is"
             f" {_range(llc['control'])} where the LLC is {_range(llc['llc'])}."
         )
     if "critical" in tables:

@@ -7,6 +7,7 @@ import sys
 from collections.abc import Mapping
 from typing import Any
 
+from snakemake.jobs import Job
 from snakemake.shell import shell
 
 from smdl.runtime import claim, leash, stop, warm
@@ -34,11 +35,25 @@ def begin(workflow: Any, config: Mapping[str, Any], kind: type[Config]) -> dict[
     sys.executable = shlex.quote(sys.executable)
     guard.install()
     claim.install()
+    _plan_whatever_may_not_be_written()
     if os.environ.get(warm.PARENT) == str(os.getppid()):
         leash.end_with(os.getppid())
     # Bash would die of SLURM's warning, and the script with it before its state is saved: let bash wait instead.
     shell.prefix("set -euo pipefail; trap : TERM; ")
     return checked
+
+
+def _plan_whatever_may_not_be_written() -> None:
+    """Let a dry run list jobs whose outputs may not be written: it writes none, and others' results may be looked at."""
+    if hasattr(Job, "check_before_jobs"):
+        return
+    Job.check_before_jobs = Job.check_protected_output
+
+    async def check(job: Job) -> None:
+        if not job.dag.workflow.dryrun:
+            await job.check_before_jobs()
+
+    Job.check_protected_output = check
 
 
 def before_jobs(workflow: Any) -> None:

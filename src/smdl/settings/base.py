@@ -1,8 +1,8 @@
 """What all sections are made of: numbers that are numbers, text that is one line, lists without repeats."""
 
 import math
-from collections.abc import Callable, Iterator
-from typing import Annotated, Any
+from collections.abc import Callable, Iterator, Mapping
+from typing import Annotated, Any, TypeVar
 
 from pydantic import (
     AfterValidator,
@@ -41,9 +41,17 @@ class Config(Section):
         yield from ()
 
 
+Kind = TypeVar("Kind", bound=Section)
+
+
 def section() -> Any:
     """The default of a key that holds a section: the section with its own defaults."""
     return Field(default_factory=dict, validate_default=True)
+
+
+def picked(kind: type[Kind], settings: Mapping[str, Any]) -> Kind:
+    """The section ``kind`` from those of the ``settings`` that it knows; ValueError where one of them is none."""
+    return kind.model_validate({name: value for name, value in settings.items() if name in kind.model_fields})
 
 
 def with_defaults(base: type[Section], name: str, **defaults: Any) -> type[Section]:

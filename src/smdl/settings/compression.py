@@ -18,15 +18,14 @@ class Headline(Section):
     epsilon: Number = Field(gt=0, description="One of the tolerances (nats).")
 
 
-class Compression(Section):
-    """What is done to the weights, and how far until the loss has risen by epsilon."""
+class Measurement(Section):
+    """How the rise of the loss is measured, and where a level is critical."""
 
     batch_size: Integer = Field(32, ge=1, description="Token blocks a forward pass.")
     dense_bits: Integer = Field(16, ge=1, le=64, description="Bits of a weight that a scheme leaves alone.")
     epsilons: Annotated[tuple[Positive, ...], Distinct] = Field(
         (0.3, 0.5, 0.7), min_length=1, max_length=100, description="Tolerances (nats a token)."
     )
-    headline: Headline
     mode: Literal["search", "curve"] = Field(
         "search",
         description="search - only the levels it takes to bracket the tolerances;"
@@ -38,6 +37,12 @@ class Compression(Section):
         lt=0.5,
         description="Most probable share of early stops that put a level on the wrong side of a tolerance.",
     )
+
+
+class Compression(Measurement):
+    """What is done to the weights, and how far until the loss has risen by epsilon."""
+
+    headline: Headline
     schemes: Schemes
 
 

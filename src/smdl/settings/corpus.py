@@ -23,6 +23,11 @@ class Blocks(Section):
     evaluation: Integer = Field(ge=2, description="Blocks on which delta loss is measured.")
     calibration: Integer = Field(0, ge=0, description="Blocks for schemes that look at data (GPTQ, Wanda, ...).")
 
+    @property
+    def total(self) -> int:
+        """The blocks of all splits but that of training."""
+        return self.sampling + self.evaluation + self.calibration
+
 
 class CorpusText(Section):
     """The text on which models are sampled, compressed and, where the study trains them, trained."""
@@ -64,6 +69,7 @@ class HubText(CorpusText):
 
 
 Corpus = Annotated[PackageText | LocalText | HubText, Field(discriminator="source")]
+SOURCES = {"package": PackageText, "local": LocalText, "hub": HubText}
 
 
 def check_corpus(corpus: CorpusText) -> Iterator[str]:
@@ -73,7 +79,7 @@ def check_corpus(corpus: CorpusText) -> Iterator[str]:
     named = isinstance(corpus, HubText) and corpus.tokenizer.count("/") == 1
     if corpus.tokenizer != "bytes" and not named:
         yield from _check_tokenizer(Path(corpus.tokenizer))
-    blocks = corpus.blocks.sampling + corpus.blocks.evaluation + corpus.blocks.calibration
+    blocks = corpus.blocks.total
     if blocks * corpus.context > MOST_TOKENS:
         yield f"corpus.blocks: {blocks} blocks of {corpus.context} tokens are more than {MOST_TOKENS:.0e} tokens"
 
@@ -99,7 +105,7 @@ def check_text(corpus: CorpusText, batches: dict[str, int]) -> Iterator[str]:
 
     ``batches`` holds the blocks per step of the models that are trained, by name.
     """
-    blocks = corpus.blocks.sampling + corpus.blocks.evaluation + corpus.blocks.calibration
+    blocks = corpus.blocks.total
     match corpus:
         case HubText():
             for name in batches:

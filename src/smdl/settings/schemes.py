@@ -77,6 +77,10 @@ def _of_scheme(scheme: type[Scheme]) -> type[SchemeSettings]:
     return made
 
 
+SETTINGS = {name: _of_scheme(scheme) for name, scheme in SCHEMES.items()}
+"""The section of every declared scheme, by the scheme's name."""
+
+
 class _Schemes(Section):
     """The schemes to run, each with its levels and its variants by name."""
 
@@ -97,7 +101,7 @@ Schemes = create_model(
     "Schemes",
     __base__=_Schemes,
     __doc__=_Schemes.__doc__,
-    **{name: (_of_scheme(scheme) | None, None) for name, scheme in SCHEMES.items()},
+    **{name: (own | None, None) for name, own in SETTINGS.items()},
 )
 
 

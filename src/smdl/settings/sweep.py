@@ -6,25 +6,11 @@ from typing import Annotated
 
 from pydantic import Field
 
-from smdl.settings.base import AS_INTEGER, Count, Distinct, FromOne, Integer, NotNegative, Positive, Section, section
-from smdl.settings.llc import BATCH_SIZE, BETWEEN, DRAWS
+from smdl.settings.base import AS_INTEGER, Count, Distinct, FromOne, Integer, Section, section
+from smdl.settings.llc import BATCH_SIZE, BETWEEN, DRAWS, Grid
 from smdl.settings.models import Model, ModelName
 
 MOST_SETTINGS = 10_000
-
-
-class Grid(Section):
-    """The values that are combined."""
-
-    lr: Annotated[tuple[Positive, ...], Distinct] = Field(
-        (1.0e-5, 3.0e-5, 1.0e-4), min_length=1, description="Learning rates."
-    )
-    n_beta: Annotated[tuple[Positive, ...], Distinct] = Field(
-        (10, 30, 100), min_length=1, description="Inverse temperatures times sample size."
-    )
-    gamma: Annotated[tuple[NotNegative, ...], Distinct] = Field(
-        (100, 300, 1000), min_length=1, description="Strengths of the localisation."
-    )
 
 
 class SweepSampler(Section):

@@ -8,10 +8,11 @@ are. The rule looks at a few inputs only, with weights of one size, through logi
 """
 
 from dataclasses import dataclass
-from math import comb, log2
 
 import numpy as np
 from scipy.special import expit
+
+from smdl.experiments.hinton.settings import Rule
 
 RESIDUES = 20
 
@@ -22,28 +23,6 @@ class Cases:
 
     x: np.ndarray
     y: np.ndarray
-
-
-@dataclass(frozen=True)
-class Rule:
-    """What makes the targets: ``units`` logistic units, each of ``inputs_each`` inputs with weights of size ``gain``.
-
-    ``noise`` is the standard deviation of the noise relative to that of the clean target.
-    """
-
-    units: int
-    inputs_each: int
-    gain: float
-    noise: float
-
-    def bits(self, inputs: int) -> float:
-        """Bits to name the inputs and the signs of one such rule among all with these numbers and this gain."""
-        return self.units * (log2(comb(inputs, self.inputs_each)) + self.inputs_each + 1)
-
-    @property
-    def floor(self) -> float:
-        """The relative error that the rule itself has on fresh cases, because of the noise."""
-        return self.noise**2 / (1 + self.noise**2)
 
 
 def make(

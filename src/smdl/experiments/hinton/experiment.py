@@ -1,7 +1,6 @@
 """Section 9 of Hinton and van Camp (1993): every method on one data set, and the summary over several."""
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
 from math import log
 
 import numpy as np
@@ -9,8 +8,9 @@ import pandas as pd
 import torch
 from scipy.stats import t as student
 
-from smdl.experiments.hinton.data import Cases, Rule, make
+from smdl.experiments.hinton.data import Cases, make
 from smdl.experiments.hinton.network import Shape, output
+from smdl.experiments.hinton.settings import Hinton
 from smdl.experiments.hinton.training import NoisyNetwork, relative_error, ridge, train_exact, train_noisy
 from smdl.rulers.codes.noisy import MixturePrior
 
@@ -25,51 +25,21 @@ PUBLISHED = {
 }
 
 
-@dataclass(frozen=True)
-class Experiment:
-    """Settings: shape of data and network, the rule, the prior's start, the schedule of the weights' coefficient.
-
-    ``weight_decays`` and ``ridge_penalties`` are the candidates; ``validation`` is the part of the training cases that
-    chooses among them. ``restarts`` differ in the initial weights. ``seed`` is that of the first data set and of the
-    first restart's initial weights; those that follow have the seeds that follow.
-    """
-
-    seed: int
-    positions: int
-    descriptors: int
-    hidden: int
-    training: int
-    test: int
-    rule: dict
-    restarts: int
-    components: int
-    prior_range: float
-    coefficients: list[float]
-    steps: int
-    tolerance: float
-    mean_std: float
-    noise_std: float
-    exact_steps: int
-    weight_decays: list[float]
-    ridge_penalties: list[float]
-    validation: float
-
-    @property
-    def shape(self) -> Shape:
-        """The network's shape."""
-        return Shape(self.positions * self.descriptors, self.hidden)
-
-    def cases(self, dataset: int) -> tuple[Cases, Cases]:
-        """Training and test cases of data set ``dataset``."""
-        training, test, _ = make(
-            Rule(**self.rule), self.positions, self.descriptors, self.training, self.test, self.seed + dataset
-        )
-        return training, test
+def shape_of(settings: Hinton) -> Shape:
+    """The network's shape."""
+    return Shape(settings.positions * settings.descriptors, settings.hidden)
 
 
-def run(settings: Experiment, dataset: int) -> tuple[list[dict], list[dict], list[dict]]:
+def cases_of(settings: Hinton, dataset: int) -> tuple[Cases, Cases]:
+    """Training and test cases of data set ``dataset``."""
+    sizes = (settings.positions, settings.descriptors, settings.training, settings.test)
+    training, test, _ = make(settings.rule, *sizes, settings.seed + dataset)
+    return training, test
+
+
+def run(settings: Hinton, dataset: int) -> tuple[list[dict], list[dict], list[dict]]:
     """Rows of the runs, and of the weights and the prior of the noisy network with the least description length."""
-    training, test = settings.cases(dataset)
+    training, test = cases_of(settings, dataset)
     noisy = [_noisy(settings, training, settings.coefficients, restart) for restart in range(settings.restarts)]
     direct = [_noisy(settings, training, settings.coefficients[-1:], 0)]
     rows = [
@@ -81,7 +51,7 @@ def run(settings: Experiment, dataset: int) -> tuple[list[dict], list[dict], lis
     best = min(noisy, key=_total_nats)
     return (
         [{"dataset": dataset, **row} for row in rows],
-        [{"dataset": dataset, **row} for row in _weight_rows(best, settings.shape)],
+        [{"dataset": dataset, **row} for row in _weight_rows(best, shape_of(settings))],
         [{"dataset": dataset, **row} for row in _prior_rows(best.prior)],
     )
 
@@ -110,11 +80,11 @@ def summarise(runs: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def _noisy(settings: Experiment, training: Cases, coefficients: list[float], restart: int) -> NoisyNetwork:
+def _noisy(settings: Hinton, training: Cases, coefficients: Sequence[float], restart: int) -> NoisyNetwork:
     prior = MixturePrior.evenly_spaced(-settings.prior_range, settings.prior_range, settings.components)
     return train_noisy(
         training,
-        settings.shape,
+        shape_of(settings),
         prior,
         coefficients,
         settings.steps,
@@ -129,11 +99,11 @@ def _total_nats(network: NoisyNetwork) -> float:
     return network.weight_nats + network.misfit_nats
 
 
-def _noisy_rows(method: str, networks: list[NoisyNetwork], settings: Experiment, training: Cases, test: Cases):
+def _noisy_rows(method: str, networks: list[NoisyNetwork], settings: Hinton, training: Cases, test: Cases):
     best = min(networks, key=_total_nats)
     for restart, network in enumerate(networks):
         yield {
-            **_row(method, restart, lambda x, n=network: n.predict(x, settings.shape), training, test),
+            **_row(method, restart, lambda x, n=network: n.predict(x, shape_of(settings)), training, test),
             "chosen": network is best,
             "weight_bits": network.weight_nats / log(2),
             "misfit_bits": network.misfit_nats / log(2),
@@ -141,13 +111,13 @@ def _noisy_rows(method: str, networks: list[NoisyNetwork], settings: Experiment,
         }
 
 
-def _exact_rows(settings: Experiment, training: Cases, test: Cases):
+def _exact_rows(settings: Hinton, training: Cases, test: Cases):
     """No regularisation, and weight decay, its coefficient from a validation part or (cheating) the test cases."""
 
     def fit(cases: Cases, decay: float, restart: int = 0) -> Callable[[np.ndarray], np.ndarray]:
         seed = settings.seed + restart
-        weights = train_exact(cases, settings.shape, decay, settings.mean_std, settings.exact_steps, seed)
-        return lambda x: output(weights, torch.as_tensor(x), settings.shape).numpy()
+        weights = train_exact(cases, shape_of(settings), decay, settings.mean_std, settings.exact_steps, seed)
+        return lambda x: output(weights, torch.as_tensor(x), shape_of(settings)).numpy()
 
     validated = _best_on_validation(settings, training, settings.weight_decays, fit)
     cheated = min(settings.weight_decays, key=lambda decay: relative_error(test.y, fit(training, decay)(test.x)))
@@ -164,7 +134,7 @@ def _exact_rows(settings: Experiment, training: Cases, test: Cases):
         yield from ({**row, "chosen": row["training_relative_error"] == least} for row in rows)
 
 
-def _linear_rows(settings: Experiment, training: Cases, test: Cases):
+def _linear_rows(settings: Hinton, training: Cases, test: Cases):
     """Linear regression without a penalty (least norm), and ridge with one from validation or from the test cases."""
 
     def fit(cases: Cases, penalty: float) -> Callable[[np.ndarray], np.ndarray]:
@@ -177,7 +147,7 @@ def _linear_rows(settings: Experiment, training: Cases, test: Cases):
         yield _row(method, 0, fit(training, penalty), training, test, penalty)
 
 
-def _best_on_validation(settings: Experiment, training: Cases, candidates: list[float], fit: Callable) -> float:
+def _best_on_validation(settings: Hinton, training: Cases, candidates: Sequence[float], fit: Callable) -> float:
     """The candidate whose fit on the rest of the training cases does best on their last part."""
     cut = round(len(training.y) * (1 - settings.validation))
     fitted, held_out = Cases(training.x[:cut], training.y[:cut]), Cases(training.x[cut:], training.y[cut:])

@@ -9,12 +9,13 @@ from tqdm import tqdm
 
 from smdl.experiments.known_answers.cases import Case
 from smdl.llc.diagnostics import diagnose
-from smdl.llc.estimate import Gates, judge
-from smdl.llc.sampler import Memory, SamplerSettings, Walker
+from smdl.llc.estimate import judge
+from smdl.llc.sampler import Walker
+from smdl.settings.llc import Gates, Memory, Sampler
 
 
 def measure(
-    family: str, cases: Iterable[Case], settings: SamplerSettings, chains: int, seed: int, gates: Gates
+    family: str, cases: Iterable[Case], settings: Sampler, chains: int, seed: int, gates: Gates
 ) -> Iterator[dict[str, Any]]:
     """A row of the table ``known_answers`` for each case, all at the same settings."""
     for case in tqdm(list(cases), desc=family, unit="case", mininterval=5):
@@ -38,7 +39,7 @@ def measure(
 
 
 def excess_losses(
-    case: Case, settings: SamplerSettings, chains: int, seed: int, memory: Memory | None = None, dtype: str = "float32"
+    case: Case, settings: Sampler, chains: int, seed: int, memory: Memory | None = None, dtype: str = "float32"
 ) -> np.ndarray:
     """Losses of the draws after burn-in of a stack of chains, shape (chains, draws); the loss at w* is zero.
 

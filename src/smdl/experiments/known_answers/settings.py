@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from pydantic import Field
 
 from smdl.settings.base import Config, Integer, Section, section, with_defaults
-from smdl.settings.llc import Gates, Sampler
+from smdl.settings.llc import Gates, Localised
 
 SHARES = "Jobs that the family is dealt to."
 CHAINS = "Chains per model, walked as one stack."
@@ -13,7 +13,7 @@ CASES = "Number of models."
 
 
 def _sampler(name: str, **defaults: float) -> type[Section]:
-    return with_defaults(Sampler, f"{name}Sampler", alpha=0.99, **defaults)
+    return with_defaults(Localised, f"{name}Sampler", alpha=0.99, **defaults)
 
 
 MonomialsSampler = _sampler(

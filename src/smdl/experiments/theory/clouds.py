@@ -1,7 +1,6 @@
 """The sampler on the toys: clouds over the level sets, and the estimates that the clouds give."""
 
 from collections.abc import Callable
-from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -9,7 +8,8 @@ import torch
 from scipy.stats import t as student
 from torch import Tensor
 
-from smdl.llc.sampler import SamplerSettings, Walker
+from smdl.llc.sampler import Walker
+from smdl.settings.llc import Sampler
 
 # Grid for the tempered mean: half width in standard deviations of the localisation, nodes a side.
 REACH, NODES = 5.0, 1001
@@ -30,10 +30,9 @@ class Walkers:
     def __call__(self, sequences: np.ndarray) -> Tensor:
         return self._excess(self.parameters[0])[torch.from_numpy(sequences)]
 
-    def settings(self, single: SamplerSettings) -> SamplerSettings:
+    def settings(self, single: Sampler) -> Sampler:
         """Settings of the joint chain under which every row follows ``single``."""
-        return replace(
-            single,
+        return single.changed(
             lr=single.lr / self.size,
             n_beta=single.n_beta * self.size,
             eps_rms=single.eps_rms / self.size,
@@ -42,7 +41,7 @@ class Walkers:
 
 
 def sample(
-    excess: Callable[[Tensor], Tensor], start: np.ndarray, settings: SamplerSettings, walkers: int, seed: int
+    excess: Callable[[Tensor], Tensor], start: np.ndarray, settings: Sampler, walkers: int, seed: int
 ) -> pd.DataFrame:
     """Draws of ``walkers`` independent chains from ``start``: walker, draw, w0, w1, ..., excess (nats)."""
     loss = Walkers(excess, start, walkers)

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from smdl.settings.base import Config, Count, Distinct, Integer, Number, Section, section, with_defaults
-from smdl.settings.llc import Sampler
+from smdl.settings.llc import Localised
 
 LARGEST, SMALLEST = "Largest tolerance (nats).", "Smallest tolerance (nats)."
 POINTS = "Tolerances, in equal ratio."
@@ -20,7 +20,15 @@ CodeModel = Literal["coin", "pair_product", "pair_cubic", "multinomial", "binomi
 CloudModel = Literal["ellipse", "valley", "cross", "product", "tanh"]
 
 
-class Exact(Section):
+class Scales(Section):
+    """Tolerances from a largest to a smallest one, in equal ratio."""
+
+    largest_eps: Number
+    smallest_eps: Number
+    points: Integer
+
+
+class Exact(Scales):
     """Tolerances of the exact integrals."""
 
     largest_eps: Number = Field(1.0e-6, gt=0, lt=1, description=LARGEST)
@@ -28,7 +36,7 @@ class Exact(Section):
     points: Integer = Field(25, ge=6, le=10_000, description=POINTS)
 
 
-class Splitting(Section):
+class Splitting(Scales):
     """Multilevel splitting, tolerances as above."""
 
     largest_eps: Number = Field(1.0e-4, gt=0, lt=1, description=LARGEST)
@@ -88,7 +96,7 @@ class Redundancy(Section):
 
 
 CloudSampler = with_defaults(
-    Sampler,
+    Localised,
     "CloudSampler",
     lr=5.0e-4,
     n_beta=100,
@@ -101,7 +109,7 @@ CloudSampler = with_defaults(
     steps_between_draws=200,
 )
 NetworkSampler = with_defaults(
-    Sampler,
+    Localised,
     "NetworkSampler",
     lr=1.0e-6,
     n_beta=10_000,
@@ -127,7 +135,7 @@ class Clouds(Section):
     sampler: CloudSampler = section()
 
 
-class Bits(Section):
+class Bits(Scales):
     """Tolerances of the largest cells."""
 
     largest_eps: Number = Field(1.0e-2, gt=0, lt=1, description=LARGEST)
