@@ -9,6 +9,7 @@ from typing import Any
 
 from snakemake.jobs import Job
 from snakemake.shell import shell
+from snakemake.sourcecache import LocalGitFile
 
 from smdl.runtime import claim, leash, stop, warm
 from smdl.runtime.cluster import guard
@@ -16,6 +17,17 @@ from smdl.runtime.errors import StudyError
 from smdl.settings.base import Config
 from smdl.settings.config import validated
 from smdl.settings.configfile import load
+
+
+def find_includes(workflow: Any) -> None:
+    """Let the Snakefile that is being read find its rules, also as a module out of a git repository.
+
+    Snakemake 9 joins ``rules/common.smk`` to the empty folder of a Snakefile at the top of a repository with a slash,
+    and git has no path that begins so.
+    """
+    file = workflow.included_stack[-1]
+    if isinstance(file, LocalGitFile) and "/" not in file.path:
+        file.path = f"./{file.path}"
 
 
 def begin(workflow: Any, config: Mapping[str, Any], kind: type[Config]) -> dict[str, Any]:
