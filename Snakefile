@@ -6,10 +6,10 @@ snakemake --profile profiles/local --configfile config.mini.yaml     the mini st
 
 from snakemake.utils import min_version
 
-from smdl.runtime.snakefile import find_includes
+from smdl.runtime.snakefile import read_from_git
 
 min_version("9.20")
-find_includes(workflow)
+read_from_git()
 
 
 if not workflow.config_settings.configfiles:

@@ -2,6 +2,7 @@
 
 import json
 import os
+import posixpath
 import shlex
 import sys
 from collections.abc import Mapping
@@ -9,7 +10,7 @@ from typing import Any
 
 from snakemake.jobs import Job
 from snakemake.shell import shell
-from snakemake.sourcecache import LocalGitFile
+from snakemake.sourcecache import LocalGitFile, LocalSourceFile
 
 from smdl.runtime import claim, leash, stop, warm
 from smdl.runtime.cluster import guard
@@ -19,15 +20,19 @@ from smdl.settings.config import validated
 from smdl.settings.configfile import load
 
 
-def find_includes(workflow: Any) -> None:
-    """Let the Snakefile that is being read find its rules, also as a module out of a git repository.
+def read_from_git() -> None:
+    """Let Snakemake read rules and scripts out of a git repository, where this workflow is used as a module of another.
 
-    Snakemake 9 joins ``rules/common.smk`` to the empty folder of a Snakefile at the top of a repository with a slash,
-    and git has no path that begins so.
+    Snakemake 9 joins a path to the empty folder of a Snakefile at the top of a repository with a slash, which git does
+    not know, and fails on the path of a script.
     """
-    file = workflow.included_stack[-1]
-    if isinstance(file, LocalGitFile) and "/" not in file.path:
-        file.path = f"./{file.path}"
+
+    def join(folder: LocalGitFile, path: str | LocalSourceFile) -> LocalGitFile:
+        below = path if isinstance(path, str) else path.get_path_or_uri(secret_free=True)
+        joined = posixpath.normpath(posixpath.join(folder.path, below))
+        return LocalGitFile(folder.repo_path, joined, tag=folder.tag, ref=folder._ref, commit=folder.commit)
+
+    LocalGitFile.join = join
 
 
 def begin(workflow: Any, config: Mapping[str, Any], kind: type[Config]) -> dict[str, Any]:
