@@ -40,6 +40,8 @@ rule all:
 
 
 include: "rules/models.smk"
+include: "rules/audit.smk"
+include: "rules/disk.smk"
 include: "rules/corpus.smk"
 include: "rules/llc.smk"
 include: "rules/compression.smk"

@@ -75,7 +75,7 @@ def main() -> None:
         if "sequences_at_once" not in options:
             result["modes"][mode]["ratio_to_truth"] = accuracy(options)
             print(mode, json.dumps(result["modes"][mode]["ratio_to_truth"]), flush=True)
-    from smdl.runtime.files import replacing
+    from smdl.foundation.files import replacing
 
     with replacing(asked.output) as temporary:
         temporary.write_text(json.dumps(result, indent=2) + "\n")
@@ -122,17 +122,18 @@ def worker(mode: str, size: str) -> None:
     from transformers import GPTNeoXForCausalLM  # noqa: F401 - its memory is no model's
 
     from smdl.llc.sampler import Walker
+    from smdl.llc.settings import Memory, Sampler
     from smdl.models.loading import BlockLoss
-    from smdl.settings.llc import Memory, Sampler
-    from smdl.sources.training import Architecture, new_model
+    from smdl.sources.train import Architecture
+    from smdl.sources.training import new_model
 
     if mode != "imports":
         options = dict(MODES[mode])
         torch.set_default_dtype(getattr(torch, options.pop("dtype", "float32")))
-        architecture = Architecture(*SIZES[size])
-        model = new_model(architecture, 0)
+        layers, hidden, heads, vocabulary, context = SIZES[size]
+        model = new_model(Architecture(layers=layers, hidden=hidden, heads=heads), vocabulary, context, 0)
         torch.set_default_dtype(torch.float32)
-        blocks = np.random.default_rng(0).integers(0, architecture.vocabulary, (8, architecture.context))
+        blocks = np.random.default_rng(0).integers(0, vocabulary, (8, context))
         parts = options.pop("sequences_at_once", None)
         settings = Sampler(lr=1e-5, batch_size=2, draws=4, sequences_at_once=parts)
         for _ in Walker(BlockLoss(model, blocks), settings, memory=Memory(**options)).walk(0, 0, 30.0):
@@ -145,8 +146,8 @@ def accuracy(options: dict[str, str]) -> list[float]:
     from smdl.experiments.known_answers.cases import cases
     from smdl.experiments.known_answers.measure import excess_losses
     from smdl.experiments.known_answers.settings import KnownAnswers
+    from smdl.llc.settings import Memory, Sampler
     from smdl.settings.config import validated
-    from smdl.settings.llc import Memory, Sampler
 
     config = validated({"seed": 1}, KnownAnswers)
     family = config["families"]["reduced_rank"]

@@ -48,7 +48,7 @@ def main() -> None:
         print_ratios(name, result["ratios"][name])
         result["profile"][name] = run(sys.executable, "profile", name, folder, 0)
         print(name, "milliseconds of our step:", result["profile"][name], flush=True)
-    from smdl.runtime.files import replacing
+    from smdl.foundation.files import replacing
 
     with replacing(asked.output) as temporary:
         temporary.write_text(json.dumps(result, indent=2) + "\n")
@@ -72,22 +72,23 @@ def prepare(name: str, folder: Path) -> Path:
     if (folder / "blocks.npy").exists():
         return folder
     from smdl.corpus.blocks import cut, read_tokens
-    from smdl.settings.corpus import PackageText
-    from smdl.sources.training import Architecture, TrainingSettings, new_model, train
+    from smdl.corpus.settings import PackageText
+    from smdl.sources.train import Architecture, Training
+    from smdl.sources.training import new_model, train
 
-    architecture = Architecture(*MODELS[name]["architecture"])
-    model = new_model(architecture, seed=0)
+    layers, hidden, heads, vocabulary, context = MODELS[name]["architecture"]
+    model = new_model(Architecture(layers=layers, hidden=hidden, heads=heads), vocabulary, context, seed=0)
     steps = MODELS[name]["training"]
     if steps:
-        text = PackageText(source="package", name="kjv", context=architecture.context, blocks=SPLITS)
+        text = PackageText(source="package", name="kjv", context=context, blocks=SPLITS)
         tokens, vocabulary, _ = read_tokens(text)
-        blocks, splits = cut(tokens, vocabulary, architecture.context, SPLITS, 0)
-        training = TrainingSettings(steps, 32, 2e-3, 50, 0.01)
+        blocks, splits = cut(tokens, vocabulary, context, SPLITS, 0)
+        training = Training(steps=steps, batch_size=32, lr=2e-3, warmup=50)
         for _ in train(model, blocks[splits[-1].first :], training, [steps], 0, folder):
             pass
         blocks = blocks[:SEQUENCES]
     else:
-        blocks = np.random.default_rng(0).integers(0, architecture.vocabulary, (SEQUENCES, architecture.context))
+        blocks = np.random.default_rng(0).integers(0, vocabulary, (SEQUENCES, context))
     model.save_pretrained(folder)
     np.save(folder / "blocks.npy", blocks.astype(np.int64))
     return folder
@@ -186,7 +187,7 @@ def our_loss(model, blocks: np.ndarray):
 
 
 def our_settings(model: dict, steps: int):
-    from smdl.settings.llc import Sampler
+    from smdl.llc.settings import Sampler
 
     return Sampler(
         **SETTINGS, lr=model["lr"], batch_size=model["batch_size"], burn_in=0, draws=steps, steps_between_draws=1

@@ -76,13 +76,12 @@ def measure(what: str, folder: str, dtype: str) -> dict[str, float]:
     import numpy as np
     import transformers.models.gpt_neox.modeling_gpt_neox  # noqa: F401 - not to be counted as the model
 
+    from smdl.compression.settings import SETTINGS, Measurement
     from smdl.compression.sweep import sweep
     from smdl.llc.chains import block, sample
+    from smdl.llc.settings import Sampler
     from smdl.llc.state import StateStore
     from smdl.models.loading import BlockLoss, load
-    from smdl.settings.compression import Measurement
-    from smdl.settings.llc import Sampler
-    from smdl.settings.schemes import SETTINGS
 
     blocks = np.random.default_rng(0).integers(0, VOCABULARY, (BLOCKS, CONTEXT)).astype(np.uint32)
     with Peak() as peak:

@@ -19,13 +19,13 @@ import pandas as pd
 import torch
 import yaml
 
+from smdl.compression.settings import SETTINGS, Measurement
 from smdl.compression.sweep import sweep
 from smdl.corpus.blocks import load_split, read_splits
 from smdl.models.loading import block_losses, load
 from smdl.settings.base import picked
-from smdl.settings.compression import Measurement
 from smdl.settings.config import validated
-from smdl.settings.schemes import SETTINGS
+from smdl.study.study import Study
 
 OUTPUT = Path("results/benchmarks/search.json")
 KEY = ["model", "step", "scheme", "variant", "epsilon"]
@@ -38,7 +38,7 @@ def main() -> None:
     parser.add_argument("--steps", type=int, nargs="+", default=[300, 1200])
     arguments = parser.parse_args()
     torch.set_num_threads(1)
-    config = validated(yaml.safe_load(arguments.config.read_text()))
+    config = validated(yaml.safe_load(arguments.config.read_text()), Study)
     rows = pd.DataFrame()
     for model, step in product(config["models"], arguments.steps):
         if step not in config["models"][model]["steps"]:

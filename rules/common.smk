@@ -7,27 +7,30 @@ from pathlib import Path
 
 from smdl.compression.registry import SCHEMES as DECLARED
 from smdl.figures import registry as figures
+from smdl.llc.settings import ModelLlc, Sampler
 from smdl.models.architectures import CHOOSY
 from smdl.rulers.registry import GATHERED
 from smdl.rulers.registry import RULERS as DECLARED_RULERS
 from smdl.rulers.registry import build as build_ruler
 from smdl.runtime.cluster import resources as needs
-from smdl.runtime.errors import StudyError
+from smdl.foundation.errors import StudyError
 from smdl.runtime.fingerprint import text_fingerprint, weights_fingerprint
 from smdl.runtime.snakefile import before_jobs, begin, canonical
 from smdl.runtime.stages import stage_version
-from smdl.settings.study import Study
-from smdl.tables.registry import gathered
+from smdl.settings.config import plain
+from smdl.sources.registry import SOURCES as DECLARED_SOURCES
+from smdl.study.study import Study
+from smdl.study.tables import gathered
 
-config = begin(workflow, config, Study)
+config, STUDY = begin(workflow, config, Study)
 
 
 onstart:
     before_jobs(workflow)
 
 
-MODELS = config["models"]
-WINDOWS = {model: its["window"] for model, its in MODELS.items() if "window" in its}
+MODELS = STUDY.models
+WINDOWS = {model: its.window for model, its in MODELS.items() if its.window}
 SCHEMES = config["compression"]["schemes"]
 RULERS = {
     name: ruler
@@ -36,21 +39,25 @@ RULERS = {
 }
 TABLES = [table for table, theme in gathered().items() if RULERS or theme != "rulers"]
 PAGES = ["explorer", "settings", *TABLES]
-CHECKPOINTS = [(model, step) for model, its in MODELS.items() for step in its["steps"]]
+CHECKPOINTS = [(model, step) for model, its in MODELS.items() for step in its.steps]
 # What a figure may be drawn once per, and its values in this study.
 PER = {
     "scheme": [
-        scheme for scheme in SCHEMES if any(scheme in its["schemes"] for its in MODELS.values())
+        scheme for scheme in SCHEMES if any(scheme in its.schemes for its in MODELS.values())
     ],
     "model": list(MODELS),
 }
-BLOCKS = range(math.ceil(config["llc"]["chains"] / config["llc"]["chains_per_job"]))
+BLOCKS = range(math.ceil(STUDY.llc.chains / STUDY.llc.chains_per_job))
+
+
+def of_models(such):
+    """A regular expression for the models of which ``such`` holds; where there are none it matches nothing."""
+    return "|".join(re.escape(model) for model, its in MODELS.items() if such(its)) or "(?!)"
 
 
 def of_source(source):
-    """A regular expression for the models of one source; where there are none it matches nothing."""
-    models = [re.escape(model) for model, its in MODELS.items() if its["source"] == source]
-    return "|".join(models) or "(?!)"
+    """A regular expression for the models of one source."""
+    return of_models(lambda its: its.source == source)
 
 
 def of_checkpoints(pattern, **more):
@@ -67,7 +74,7 @@ def of_schemes(pattern):
     return [
         path
         for model, step in CHECKPOINTS
-        for path in expand(pattern, model=model, step=step, scheme=MODELS[model]["schemes"])
+        for path in expand(pattern, model=model, step=step, scheme=MODELS[model].schemes)
     ]
 
 
@@ -76,7 +83,7 @@ def taken_of(model):
     return [
         name
         for name, ruler in RULERS.items()
-        if ruler.tables and (not ruler.follows or ruler.follows in MODELS[model]["schemes"])
+        if ruler.tables and (not ruler.follows or ruler.follows in MODELS[model].schemes)
     ]
 
 
@@ -88,21 +95,80 @@ def ruled(ruler):
     }
 
 
+def measured(model):
+    """All files that jobs make of a checkpoint of a model once it has its manifest and its losses."""
+    return [
+        *expand("<results>/draws/{{model}}/step{{step}}/block{block}.parquet", block=BLOCKS),
+        *(path for scheme in MODELS[model].schemes for path in compressed(scheme).values()),
+        *(path for ruler in taken_of(model) for path in ruled(ruler).values()),
+    ]
+
+
+def made_by(source):
+    """The outputs of a source's job."""
+    folder = directory(f"<results>/{source.making.folder}")
+    return {
+        "weights": temp(folder) if source.making.temporary else folder,
+        **{
+            table.name: f"<results>/{source.making.path_of(table)}"
+            for table in source.making.tables
+        },
+    }
+
+
+def of_trainings():
+    """The tables that sources write with the weights."""
+    return sorted(
+        {
+            f"<results>/{its.making.path_of(table)}".format(model=model, step=step)
+            for model, its in MODELS.items()
+            if its.making
+            for table in its.making.tables
+            for step in its.steps
+        }
+    )
+
+
+def read_by_source(source):
+    """What a source's job reads; where weights are temporary it waits for its turn."""
+    files = {
+        "corpus": {
+            "blocks": "<results>/corpus/blocks.npy",
+            "splits": "<results>/corpus/splits.parquet",
+        },
+        "listing": {
+            "listing": ancient("<results>/audit/listing.parquet"),
+            "screening": ancient("<results>/audit/screening.parquet"),
+        },
+    }
+    turn = {"turn": ancient("<results>/audit/turns/{model}/step{step}")}
+    read = {key: path for name in source.making.reads for key, path in files[name].items()}
+    return {**read, **(turn if source.making.temporary else {})}
+
+
+def source_asks(source):
+    """What a source's job asks a cluster for; one with the network runs beside Snakemake, few at a time."""
+    if source.making.network:
+        return {"hub": 1}
+    return asks(source.making.copies, lambda wc: MODELS[wc.model].tokens(STUDY.corpus.context))
+
+
+def decided_by_source(wildcards):
+    """What decides the weights that a source's job makes."""
+    step = int(wildcards.step) if "step" in wildcards.keys() else None
+    return canonical(plain(MODELS[wildcards.model].decides(step, STUDY.compression.schemes)))
+
+
 def weights(wildcards):
-    """What holds the weights of a checkpoint: one folder a training, one a download, or the user's own."""
-    match MODELS[wildcards.model]["source"]:
-        case "train":
-            return f"<results>/trained/{wildcards.model}"
-        case "hub":
-            return f"<results>/downloads/{wildcards.model}/step{wildcards.step}"
-        case "local":
-            # Whether they have changed is told by their content (``folder_content``), not by the folder's time.
-            return ancient(local_folder(wildcards))
+    """What holds the weights of a checkpoint: the folder that a job of its source makes, or the user's own."""
+    making = MODELS[wildcards.model].making
+    # Whether the user's have changed is told by their content (``folder_content``), not by the folder's time.
+    return f"<results>/{making.folder}" if making else ancient(users_folder(wildcards))
 
 
-def local_folder(wildcards):
+def users_folder(wildcards):
     """The user's folder of a checkpoint."""
-    return MODELS[wildcards.model]["path"].format(step=wildcards.step)
+    return str(MODELS[wildcards.model].folder(int(wildcards.step)))
 
 
 # What every job on a checkpoint but the first, `reference`, reads of it: the weights, what they were when they were
@@ -115,9 +181,9 @@ OF_CHECKPOINT = {
 
 
 def folder_content(wildcards):
-    """What tells that the weights in the user's folder are others than before; None for those of a hub or a training."""
-    local = MODELS[wildcards.model]["source"] == "local"
-    return weights_fingerprint(local_folder(wildcards)) if local else None
+    """What tells that the weights in the user's folder are others than before; None for those that a job made."""
+    made = MODELS[wildcards.model].making
+    return None if made else weights_fingerprint(users_folder(wildcards))
 
 
 def corpus_content():
@@ -127,71 +193,47 @@ def corpus_content():
 
 
 def screening(wildcards):
-    """The table of checkpoints to leave alone, for checkpoints of a hub, and for all where any is of a hub."""
+    """The table of checkpoints to leave alone, for listed checkpoints, and for all where any is listed."""
     models = [wildcards.model] if "model" in wildcards.keys() else MODELS
-    hub = any(MODELS[model]["source"] == "hub" for model in models)
-    return {"screening": ancient("<results>/audit/screening.parquet")} if hub else {}
+    listed = any(MODELS[model].listed for model in models)
+    return {"screening": ancient("<results>/audit/screening.parquet")} if listed else {}
 
 
 def users_before(wildcards):
-    """The last outputs that need the checkpoint which lies one disk window before this one, in the config's order."""
-    steps, window = MODELS[wildcards.model]["steps"], config["disk"]["window"]
-    place = steps.index(int(wildcards.step)) - window
-    if place < 0:
-        return []
-    users = [
-        *expand("<results>/draws/{{model}}/step{{step}}/block{block}.parquet", block=BLOCKS),
-        *expand(
-            "<results>/compression/{scheme}/{{model}}/step{{step}}/critical.parquet",
-            scheme=MODELS[wildcards.model]["schemes"],
-        ),
-        *(path for name in taken_of(wildcards.model) for path in ruled(name).values()),
-    ]
-    return expand(users, model=wildcards.model, step=steps[place])
+    """All that needs the checkpoint which lies one disk window before this one, in the config's order."""
+    steps = MODELS[wildcards.model].steps
+    place = steps.index(int(wildcards.step)) - STUDY.disk.window
+    return (
+        expand(measured(wildcards.model), model=wildcards.model, step=steps[place])
+        if place >= 0
+        else []
+    )
 
 
 def checkpoint(wildcards, input):
     """The folder of a checkpoint in Hugging Face format."""
-    trained = MODELS[wildcards.model]["source"] == "train"
-    return f"{input.weights}/step{wildcards.step}" if trained else str(input.weights)
+    making = MODELS[wildcards.model].making
+    all_steps = making and not making.per_step
+    return f"{input.weights}/step{wildcards.step}" if all_steps else str(input.weights)
 
 
-def training_settings(model):
-    """What decides a training; the variant that its constraint names is looked up among the schemes."""
-    own = MODELS[model]
-    named = own.get("constraint")
-    constraint = named and {
-        "scheme": [named["scheme"], SCHEMES[named["scheme"]]["variants"][named["variant"]]],
-        **{name: named[name] for name in ("level", "mode", "every")},
-    }
-    return {
-        **{name: own[name] for name in ("architecture", "training", "steps")},
-        "constraint": constraint,
-    }
+def sampler(model):
+    """The common settings of the sampler with those of the model laid over them."""
+    return (MODELS[model].llc or ModelLlc()).over(STUDY.llc)
 
 
 def sampler_settings(model):
-    """The common settings of the sampler with those of the model laid over them."""
-    own = {**config["llc"], **MODELS[model].get("llc", {})}
-    names = (
-        "lr",
-        "n_beta",
-        "gamma",
-        "alpha",
-        "eps_rms",
-        "batch_size",
-        "burn_in",
-        "draws",
-        "steps_between_draws",
-    )
-    return {name: own[name] for name in (*names, "sequences_at_once") if name in own}
+    """What decides the steps of a model's chains."""
+    return {
+        name: value for name, value in plain(sampler(model)).items() if name in Sampler.model_fields
+    }
 
 
 def chains_of_block(wildcards):
     """The numbers of the chains that one job samples."""
-    size = config["llc"]["chains_per_job"]
+    size = STUDY.llc.chains_per_job
     first = int(wildcards.block) * size
-    return list(range(first, min(first + size, config["llc"]["chains"])))
+    return list(range(first, min(first + size, STUDY.llc.chains)))
 
 
 def asks(copies, tokens, finished=None, dtype=None):
@@ -203,15 +245,15 @@ def asks(copies, tokens, finished=None, dtype=None):
     """
 
     def size(wildcards):
-        return needs.parameters(MODELS[wildcards.model])
+        return MODELS[wildcards.model].size(needs.vocabulary(STUDY.corpus.tokenizer))
 
     def memory(wildcards, attempt):
-        precision = dtype or MODELS[wildcards.model]["dtype"]
+        precision = dtype or MODELS[wildcards.model].dtype
         return needs.memory_mb(size(wildcards), precision, copies, attempt)
 
     def minutes(wildcards, attempt):
         done = (
-            Path("results", config["study"]).glob(finished.format(model=wildcards.model))
+            Path("results", STUDY.study).glob(finished.format(model=wildcards.model))
             if finished
             else ()
         )
@@ -228,40 +270,33 @@ def asks(copies, tokens, finished=None, dtype=None):
     }
 
 
-def chain_steps(settings):
-    """All steps of a chain, burn-in included."""
-    return settings["burn_in"] + settings["draws"] * settings["steps_between_draws"]
-
-
 def chain_tokens(wildcards):
     """Tokens that a block of chains passes, controls included."""
-    settings = sampler_settings(wildcards.model)
-    chains = len(chains_of_block(wildcards)) * (2 if config["llc"]["control"] else 1)
-    return chains * chain_steps(settings) * settings["batch_size"] * config["corpus"]["context"]
+    own = sampler(wildcards.model)
+    chains = len(chains_of_block(wildcards)) * (2 if own.control else 1)
+    return chains * own.steps * own.batch_size * STUDY.corpus.context
+
+
+def sweep_sampler(model):
+    """The sampler of a model's chains in the sweep, with the sweep's own settings laid over them."""
+    return sampler(model).changed(**plain(STUDY.sweep.sampler))
 
 
 def sweep_tokens(wildcards):
     """Tokens that a checkpoint's chains pass at all settings of the sweep, and their controls at each lr and gamma."""
-    settings = {**sampler_settings(wildcards.model), **config["sweep"]["sampler"]}
-    lr, n_beta, gamma = (len(config["sweep"]["grid"][name]) for name in ("lr", "n_beta", "gamma"))
-    chains = config["sweep"]["chains"] * lr * gamma * (n_beta + 1)
-    return chains * chain_steps(settings) * settings["batch_size"] * config["corpus"]["context"]
+    own, grid = sweep_sampler(wildcards.model), STUDY.sweep.grid
+    chains = STUDY.sweep.chains * len(grid.lr) * len(grid.gamma) * (len(grid.n_beta) + 1)
+    return chains * own.steps * own.batch_size * STUDY.corpus.context
 
 
 def block_tokens(*splits):
     """Tokens of some splits of the corpus."""
-    return sum(config["corpus"]["blocks"][split] for split in splits) * config["corpus"]["context"]
+    return sum(getattr(STUDY.corpus.blocks, split) for split in splits) * STUDY.corpus.context
 
 
 def evaluation_passes(count):
     """Tokens that ``count`` passes of the evaluation blocks take."""
     return lambda wildcards: count * block_tokens("evaluation")
-
-
-def training_tokens(wildcards):
-    """Tokens that a training passes."""
-    training = MODELS[wildcards.model]["training"]
-    return training["steps"] * training["batch_size"] * config["corpus"]["context"]
 
 
 def scheme_settings(scheme):
@@ -363,7 +398,7 @@ def read_by(ruler):
 def ruler_asks(ruler):
     """What the job of a ruler asks a cluster for."""
     own = build_ruler(ruler, config["rulers"][ruler])
-    cost = own.cost(config["corpus"]["context"], block_tokens("evaluation"))
+    cost = own.cost(STUDY.corpus.context, block_tokens("evaluation"))
     asked = asks(cost.copies, lambda wc: cost.tokens)
     return asked if own.runs_model else {**asked, "gpu": 0}
 
@@ -379,6 +414,6 @@ def ruler_settings(ruler):
                 "scheme": SCHEMES[followed]["variants"][own["variant"]],
                 **{name: config["compression"][name] for name in ("epsilons", "dense_bits")},
             }
-        return canonical({"ruler": own, "curve": curve, "dtype": MODELS[wildcards.model]["dtype"]})
+        return canonical({"ruler": own, "curve": curve, "dtype": MODELS[wildcards.model].dtype})
 
     return settings

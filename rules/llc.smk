@@ -26,7 +26,7 @@ rule llc_chains:
                 "sampler": sampler_settings(wc.model),
                 "chains": chains_of_block(wc),
                 "control": config["llc"]["control"],
-                "dtype": MODELS[wc.model]["dtype"],
+                "dtype": MODELS[wc.model].dtype,
                 "memory": config["llc"]["memory"],
             }
         ),

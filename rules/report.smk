@@ -30,14 +30,13 @@ rule runs:
     """How every file of the study came about, from the provenance that each carries."""
     input:
         "<results>/corpus/splits.parquet",
-        [
-            f"<results>/training/{model}.parquet"
-            for model in of_source("train").split("|")
-            if model in MODELS
-        ],
+        of_trainings(),
         of_checkpoints("<results>/reference/{model}/step{step}/losses.parquet"),
-        chains(),
-        of_schemes("<results>/compression/{scheme}/{model}/step{step}/curves.parquet"),
+        [
+            path.format(model=model, step=step)
+            for model, step in CHECKPOINTS
+            for path in measured(model)
+        ],
         collect("<results>/tables/{table}.parquet", table=[t for t in TABLES if t != "runs"]),
     output:
         table="<results>/tables/runs.parquet",

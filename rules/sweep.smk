@@ -1,6 +1,6 @@
 """Sampler settings over a grid on chosen checkpoints, and the settings to use."""
 
-SWEPT = config["sweep"]["checkpoints"] or {model: its["steps"] for model, its in MODELS.items()}
+SWEPT = config["sweep"]["checkpoints"] or {model: its.steps for model, its in MODELS.items()}
 
 
 localrules:
@@ -33,11 +33,11 @@ rule sweep_chains:
         folder=checkpoint,
         settings=lambda wc: canonical(
             {
-                "sampler": {**sampler_settings(wc.model), **config["sweep"]["sampler"]},
+                "sampler": {**sampler_settings(wc.model), **plain(STUDY.sweep.sampler)},
                 "chains": config["sweep"]["chains"],
                 "grid": config["sweep"]["grid"],
                 "gates": config["llc"]["gates"],
-                "dtype": MODELS[wc.model]["dtype"],
+                "dtype": MODELS[wc.model].dtype,
                 "memory": config["llc"]["memory"],
             }
         ),

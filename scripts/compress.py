@@ -3,11 +3,10 @@
 from smdl.runtime.job import job
 
 with job(snakemake) as this:
+    from smdl.compression.settings import SETTINGS, Measurement
     from smdl.compression.sweep import sweep
     from smdl.models.checkpoint import Checkpoint
     from smdl.settings.base import picked
-    from smdl.settings.compression import Measurement
-    from smdl.settings.schemes import SETTINGS
     from smdl.tables.study import CRITICAL, CURVES
 
     checkpoint = Checkpoint.of(snakemake, this.settings["dtype"])

@@ -4,7 +4,7 @@ from smdl.runtime.job import job
 
 with job(snakemake, network=True) as this:
     from smdl.corpus.blocks import cut, read_tokens, save_blocks, split_rows
-    from smdl.settings.corpus import SOURCES
+    from smdl.corpus.settings import SOURCES
     from smdl.tables.study import CORPUS
 
     corpus = SOURCES[this.settings["source"]](**this.settings)

@@ -3,8 +3,8 @@
 from smdl.runtime.job import job
 
 with job(snakemake) as this:
+    from smdl.foundation.files import replacing
     from smdl.report.explorer import draw, page
-    from smdl.runtime.files import replacing
     from smdl.tables import read_table
 
     tables = {name: read_table(snakemake.input.get(name)) for name in snakemake.input.keys()}  # noqa: SIM118

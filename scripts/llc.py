@@ -5,7 +5,7 @@ from smdl.runtime.job import job
 with job(snakemake) as this:
     from smdl.analysis.gather import llc
     from smdl.analysis.points import marked
-    from smdl.settings.llc import Gates, Sampler
+    from smdl.llc.settings import Gates, Sampler
     from smdl.tables import read_table, read_tables
     from smdl.tables.study import LLC
 

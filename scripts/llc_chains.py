@@ -4,9 +4,9 @@ from smdl.runtime.job import job
 
 with job(snakemake) as this:
     from smdl.llc.chains import block, sample
+    from smdl.llc.settings import Memory, Sampler
     from smdl.llc.state import StateStore
     from smdl.models.checkpoint import Checkpoint
-    from smdl.settings.llc import Memory, Sampler
     from smdl.tables import digest_of
     from smdl.tables.study import DRAWS
 

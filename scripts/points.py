@@ -4,7 +4,7 @@ from smdl.runtime.job import job
 
 with job(snakemake) as this:
     from smdl.analysis.points import points
-    from smdl.settings.compression import Headline
+    from smdl.compression.settings import Headline
     from smdl.tables import read_table
     from smdl.tables.study import POINTS
 

@@ -4,7 +4,7 @@ from smdl.runtime.job import job
 
 with job(snakemake) as this:
     from smdl.models.audit import screen, stop
-    from smdl.settings.audit import Audit
+    from smdl.models.settings import Audit
     from smdl.tables import read_table
     from smdl.tables.audit import SCREENING
 

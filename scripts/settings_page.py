@@ -5,9 +5,9 @@ from smdl.runtime.job import job
 with job(snakemake) as this:
     import yaml
 
+    from smdl.foundation.files import replacing
     from smdl.report.pages import page
     from smdl.report.settings import settings
-    from smdl.runtime.files import replacing
     from smdl.tables.report import SETTINGS
 
     with open(snakemake.input[0]) as stream:

@@ -6,9 +6,9 @@ with job(snakemake) as this:
     from pathlib import Path
 
     from smdl.figures.style import save
-    from smdl.llc.sweep import block, summarise
-    from smdl.llc.sweep_figure import draw
-    from smdl.runtime.files import replacing
+    from smdl.foundation.files import replacing
+    from smdl.sweep.estimates import block, summarise
+    from smdl.sweep.figure import draw
     from smdl.tables import read_table, read_tables
     from smdl.tables.sweep import SWEEP, SWEEP_SETTINGS
 

@@ -5,9 +5,9 @@ from smdl.runtime.job import job
 with job(snakemake) as this:
     from tqdm import tqdm
 
-    from smdl.llc.sweep import Sweep, settings_of
+    from smdl.llc.settings import Gates, Grid, Memory, Sampler
     from smdl.models.checkpoint import Checkpoint
-    from smdl.settings.llc import Gates, Grid, Memory, Sampler
+    from smdl.sweep.estimates import Sweep, settings_of
     from smdl.tables.sweep import SWEEP
 
     checkpoint = Checkpoint.of(snakemake, this.settings["dtype"])

@@ -3,10 +3,10 @@
 from smdl.runtime.job import job
 
 with job(snakemake) as this:
+    from smdl.foundation.files import replacing
     from smdl.report.pages import page
-    from smdl.runtime.files import replacing
+    from smdl.study.tables import declared
     from smdl.tables import read_table
-    from smdl.tables.registry import declared
 
     with replacing(snakemake.output[0]) as temporary:
         temporary.write_text(page(declared(snakemake.wildcards.table), read_table(snakemake.input[0])))

@@ -6,10 +6,10 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from smdl.foundation.errors import StudyError
 from smdl.llc.chains import block, sample
+from smdl.llc.settings import Sampler
 from smdl.llc.state import StateStore
-from smdl.runtime.errors import StudyError
-from smdl.settings.llc import Sampler
 
 
 class Regression:

@@ -9,7 +9,8 @@ from torch import nn
 from smdl.compression.weights import Weights
 from smdl.corpus.blocks import byte_tokens, cut, package_text
 from smdl.models.loading import as_tokens, sequence_losses
-from smdl.sources.training import Architecture, new_model
+from smdl.sources.train import Architecture
+from smdl.sources.training import new_model
 
 CONTEXT = 32
 
@@ -26,7 +27,7 @@ def blocks_of(split: str) -> np.ndarray:
 
 def trained(layers: int = 3, hidden: int = 32, steps: int = 150) -> nn.Module:
     """A GPT-NeoX model far enough into training that compression hurts it."""
-    model = new_model(Architecture(layers, hidden, 2, 256, CONTEXT), 0)
+    model = new_model(Architecture(layers=layers, hidden=hidden, heads=2), 256, CONTEXT, 0)
     optimizer = torch.optim.AdamW(model.parameters(), lr=5e-3)
     for step in range(steps):
         batch = blocks_of("training")[16 * step : 16 * (step + 1)]
@@ -38,7 +39,7 @@ def trained(layers: int = 3, hidden: int = 32, steps: int = 150) -> nn.Module:
 
 def neox(dtype: torch.dtype = torch.float32) -> nn.Module:
     """A small GPT-NeoX model at its random start, its biases and norms moved off their constant values."""
-    model = new_model(Architecture(3, 16, 4, 256, CONTEXT), 0)
+    model = new_model(Architecture(layers=3, hidden=16, heads=4), 256, CONTEXT, 0)
     return _moved(model).to(dtype).eval()
 
 

@@ -5,8 +5,8 @@ import torch
 
 from smdl.compression.schemes.prune_heads import attention_layers
 from smdl.compression.weights import Weights, iterate
+from smdl.foundation.errors import StudyError
 from smdl.models.architectures import SUPPORTED, WITH_HEADS
-from smdl.runtime.errors import StudyError
 
 SIZES = {
     **dict.fromkeys(("hidden_size", "n_embd", "d_model", "word_embed_proj_dim"), 16),

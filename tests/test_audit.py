@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 
 from smdl.figures.findings import draw
 from smdl.figures.style import save
+from smdl.foundation.errors import StudyError
 from smdl.models.audit import audit, out_of_order, own_findings, screen, stop, wrong_tensors
-from smdl.runtime.errors import StudyError
-from smdl.settings.audit import Limits
+from smdl.models.settings import Limits
 from smdl.tables import empty
 from smdl.tables.audit import AUDIT, SCREENING
 

@@ -16,9 +16,10 @@ import yaml
 
 from conftest import ROOT
 from hub.checkpoints import small_model
-from smdl.runtime.errors import StudyError
+from smdl.foundation.errors import StudyError
 from smdl.settings.config import settings, validated
 from smdl.settings.configfile import load
+from smdl.study.study import Study
 from test_config import changed
 from workflow import jobs, small_config, snakemake
 
@@ -294,7 +295,7 @@ BAD = [
 @pytest.mark.parametrize(("key", "value", "line"), BAD, ids=[f"{number}-{key}" for number, (key, *_) in enumerate(BAD)])
 def test_a_bad_config_is_told_in_lines(mini, key, value, line):
     with pytest.raises(StudyError) as error:
-        validated(changed(mini, key, value))
+        validated(changed(mini, key, value), Study)
     heading, *problems = str(error.value).split("\n")
     assert heading == "the configuration is not right:"
     assert any(line in problem for problem in problems), problems
@@ -304,14 +305,14 @@ def test_a_bad_config_is_told_in_lines(mini, key, value, line):
 @pytest.mark.parametrize("config", [None, [], ["a"], "mini", 3, {}, {1: 2}, {"a": {"b": [[[{"c": {}}]]]}}])
 def test_what_is_no_config_at_all(config):
     with pytest.raises(StudyError, match="the configuration is not right"):
-        validated(config)
+        validated(config, Study)
 
 
 def test_a_headline_that_no_model_has(mini):
     for model in mini["models"].values():
         model["schemes"] = ["round"]
     with pytest.raises(StudyError, match=r"compression\.headline\.scheme: no model has 'quantize' among its schemes"):
-        validated(mini)
+        validated(mini, Study)
 
 
 def test_anchors_that_stand_for_very_much_or_for_themselves():
@@ -319,11 +320,11 @@ def test_anchors_that_stand_for_very_much_or_for_themselves():
     for _ in range(6):
         ten = [ten] * 10
     with pytest.raises(StudyError, match="config: more than 100000 entries, anchors written out"):
-        validated({"study": ten})
+        validated({"study": ten}, Study)
     itself = {}
     itself["again"] = itself
     with pytest.raises(StudyError, match="models: nested more than 20 deep; does an anchor hold itself"):
-        validated({"models": itself})
+        validated({"models": itself}, Study)
 
 
 JUNK = [None, True, 0, -1, 2.5, math.nan, 10**400, "", "x", "a\nb", "{step}", "\ud800", [], [[]], {}, {None: 1}, b"x"]
@@ -335,7 +336,7 @@ def places(value: object, path: tuple = ()) -> list[tuple]:
 
 
 def test_whatever_stands_wherever_is_taken_or_told_in_lines(mini):
-    whole = validated(mini)
+    whole = validated(mini, Study)
     choose = random.Random(0)
     for path in choose.sample(places(whole)[1:], 250):
         config = copy.deepcopy(whole)
@@ -344,7 +345,7 @@ def test_whatever_stands_wherever_is_taken_or_told_in_lines(mini):
             place = place[key]
         place[path[-1]] = choose.choice(JUNK)
         try:
-            validated(config)
+            validated(config, Study)
         except StudyError as error:
             assert all(line.isprintable() for line in str(error).split("\n")), path
 
@@ -355,38 +356,38 @@ def test_whatever_stands_wherever_is_taken_or_told_in_lines(mini):
 def test_a_local_model_of_one_checkpoint(mini, tmp_path):
     small_model(0, max_position_embeddings=mini["corpus"]["context"]).save_pretrained(tmp_path)
     mini["models"]["mine"] = {"source": "local", "path": str(tmp_path)}
-    assert validated(mini)["models"]["mine"]["steps"] == [0]
+    assert validated(mini, Study)["models"]["mine"]["steps"] == [0]
     mini["models"]["mine"]["steps"] = [143000]
-    assert validated(mini)["models"]["mine"]["steps"] == [143000]
+    assert validated(mini, Study)["models"]["mine"]["steps"] == [143000]
 
 
 def test_a_repository_of_one_checkpoint(mini):
     mini["models"]["its"] = {"source": "hub", "repo": "EleutherAI/pythia-14m", "revision": "main"}
-    assert validated(mini)["models"]["its"]["steps"] == [0]
+    assert validated(mini, Study)["models"]["its"]["steps"] == [0]
 
 
 def test_a_model_has_all_schemes_or_those_that_it_names(mini):
     mini["models"]["neox-3x64"]["schemes"] = ["quantize", "prune"]
-    models = validated(mini)["models"]
+    models = validated(mini, Study)["models"]
     assert models["neox-2x64"]["schemes"] == list(mini["compression"]["schemes"])
     assert models["neox-3x64"]["schemes"] == ["quantize", "prune"]
 
 
 def test_what_was_understood_is_understood_the_same_again(mini):
-    config = validated(mini)
-    assert repr(validated(yaml.safe_load(yaml.safe_dump(config, sort_keys=False)))) == repr(config)
+    config = validated(mini, Study)
+    assert repr(validated(yaml.safe_load(yaml.safe_dump(config, sort_keys=False)), Study)) == repr(config)
 
 
 def test_the_kind_of_a_number_and_the_order_of_keys_stay(mini):
     mini["llc"] = {"gamma": 300.0, "n_beta": 30, "lr": "1e-4"}
-    config = validated(OrderedDict(mini))
+    config = validated(OrderedDict(mini), Study)
     assert type(config) is dict
     assert list(config["llc"])[:3] == ["gamma", "n_beta", "lr"]
     assert json.dumps([config["llc"][key] for key in ("gamma", "n_beta", "lr")]) == "[300.0, 30, 0.0001]"
 
 
 def test_settings_are_typed_and_frozen(mini):
-    study = settings(mini)
+    study = settings(mini, Study)
     assert study.models["neox-2x64"].architecture.hidden == 64
     assert study.compression.schemes.noise.levels.ratio == 1.2
     with pytest.raises(ValueError, match="frozen"):

@@ -13,12 +13,14 @@ import pytest
 import zstandard
 
 from smdl.corpus.blocks import cut, encoder, load_split, package_text, read_splits, read_tokens, save_blocks, split_rows
+from smdl.corpus.settings import LocalText
 from smdl.corpus.text_files import PACKAGE_BYTES
+from smdl.foundation.errors import StudyError
 from smdl.models.loading import check_corpus
-from smdl.runtime.errors import StudyError
 from smdl.settings.config import validated
-from smdl.settings.corpus import LocalText
-from smdl.sources.training import Architecture, TrainingSettings, new_model, train
+from smdl.sources.train import Architecture, Training
+from smdl.sources.training import new_model, train
+from smdl.study.study import Study
 from smdl.tables import write_table
 from smdl.tables.study import CORPUS
 from workflow import jobs, small_config, snakemake
@@ -247,7 +249,7 @@ def test_a_vocabulary_with_gaps_counts_to_its_largest_token(tmp_path):
 
 
 def test_tokens_that_the_model_does_not_know():
-    model = new_model(Architecture(1, 8, 1, 32, 8), 0)
+    model = tiny()
     check_corpus(model, np.array([[0, 31]]))
     assert "the corpus has token 32, but the model's vocabulary ends at 31: corpus.tokenizer is not" in refused(
         lambda: check_corpus(model, np.array([[0, 32]]))
@@ -261,8 +263,12 @@ def test_a_text_too_short_for_the_blocks(tmp_path):
     assert said.startswith("corpus: 4 blocks of 4 tokens, but 5 are asked for (sampling 4, evaluation 1)")
 
 
-def training(size: int) -> TrainingSettings:
-    return TrainingSettings(steps=3, batch_size=size, lr=0.01, warmup=0, weight_decay=0.0)
+def tiny():
+    return new_model(Architecture(layers=1, hidden=8, heads=1), 32, 8, 0)
+
+
+def training(size: int) -> Training:
+    return Training(steps=3, batch_size=size, lr=0.01, warmup=0, weight_decay=0.0)
 
 
 @pytest.mark.parametrize("blocks", [0, 1, 7])
@@ -270,7 +276,12 @@ def training(size: int) -> TrainingSettings:
 def test_a_training_without_a_batch_ends_at_once(tmp_path, blocks):
     """It looked for a batch for ever."""
     run = train(
-        new_model(Architecture(1, 8, 1, 32, 8), 0), np.zeros((blocks, 8), np.uint16), training(8), [1], 0, tmp_path
+        tiny(),
+        np.zeros((blocks, 8), np.uint16),
+        training(8),
+        [1],
+        0,
+        tmp_path,
     )
     assert f"training: {blocks} blocks are left for training, fewer than a batch of 8" in refused(lambda: next(run))
     assert not list(tmp_path.iterdir())
@@ -341,7 +352,7 @@ def test_a_corpus_that_cannot_do_is_told_before_any_job(tmp_path, mistake):
     if "tokenizer" in own:
         config["corpus"]["tokenizer"] = own["tokenizer"].replace("FOLDER", str(tmp_path))
     with pytest.raises(StudyError) as caught:
-        validated(config)
+        validated(config, Study)
     heading, *problems = str(caught.value).splitlines()
     assert heading == "the configuration is not right:"
     assert len(problems) == 1
@@ -356,7 +367,7 @@ def test_a_loop_of_links_is_told_before_any_job(tmp_path, oddity):
     config["corpus"] = {**config["corpus"], "source": "local", "path": str(tmp_path)}
     del config["corpus"]["name"]
     with pytest.raises(StudyError, match=re.escape(said)):
-        validated(config)
+        validated(config, Study)
 
 
 @pytest.mark.parametrize("name", ["a.parquet", "a.txt.gz", "a.jsonl.zst"])
@@ -365,7 +376,7 @@ def test_what_is_packed_may_be_long_enough(tmp_path, name):
     config = small_config()
     config["corpus"] = {**config["corpus"], "source": "local", "path": str(tmp_path)}
     del config["corpus"]["name"]
-    assert validated(config)["corpus"]["path"] == str(tmp_path)
+    assert validated(config, Study)["corpus"]["path"] == str(tmp_path)
 
 
 def test_a_corpus_that_cannot_do_stops_a_dry_run_with_its_line(tmp_path):

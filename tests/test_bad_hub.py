@@ -15,11 +15,11 @@ from hub.client import turn_to
 from hub.server import Hub
 from smdl.corpus.blocks import encoder
 from smdl.corpus.texts import hub_documents
-from smdl.runtime.errors import StudyError
-from smdl.sources import hub as client
-from smdl.sources import hub_checks
+from smdl.foundation.errors import StudyError
+from smdl.hub import checks as hub_checks
+from smdl.hub import client
+from smdl.models.pickles import to_safetensors
 from smdl.sources.listing import listing
-from smdl.sources.pickles import to_safetensors
 from smdl.tables.audit import LISTING
 
 REPO = "lab/small"

@@ -15,10 +15,10 @@ import psutil
 import pytest
 
 from conftest import ROOT
+from smdl.foundation.errors import StudyError
 from smdl.llc import kernel
 from smdl.runtime import claim
 from smdl.runtime.cluster import doctor, guard
-from smdl.runtime.errors import StudyError
 from workflow import WARM
 
 

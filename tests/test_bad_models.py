@@ -18,11 +18,12 @@ import safetensors.torch
 import torch
 
 import suites
+from smdl.foundation.errors import StudyError
 from smdl.models.files import problems
 from smdl.models.loading import check_corpus, load, stored_weights, tensor_manifest
-from smdl.runtime.errors import StudyError
+from smdl.models.pickles import to_safetensors
 from smdl.settings.config import validated
-from smdl.sources.pickles import to_safetensors
+from smdl.study.study import Study
 
 POINTER = b"version https://git-lfs.github.com/spec/v1\noid sha256:" + 64 * b"0" + b"\nsize 166030000\n"
 WEIGHTS, CONFIG, INDEX = "model.safetensors", "config.json", "model.safetensors.index.json"
@@ -427,11 +428,11 @@ def test_the_config_names_the_model_whose_files_are_damaged(mini, sound, tmp_pat
     model = {"source": "local", "path": f"{tmp_path}/step{{step}}", "steps": [1, 2, 3], "window": [1, 3]}
     mini["models"] = {"mine": model}
     mini["corpus"]["context"] = 32
-    assert validated(copy.deepcopy(mini))
+    assert validated(copy.deepcopy(mini), Study)
     cut(WEIGHTS, 0.5)(tmp_path / "step2")
     without(CONFIG)(tmp_path / "step3")
     with pytest.raises(StudyError) as refusal:
-        validated(mini)
+        validated(mini, Study)
     lines = str(refusal.value).splitlines()
     assert len(lines) == 3
     assert re.match(r"  models\.mine: .*/step2/model\.safetensors: .* bytes, but its header says", lines[1])
@@ -442,4 +443,4 @@ def test_a_folder_that_is_a_loop_of_links_has_no_checkpoint(mini, tmp_path):
     (tmp_path / "step1").symlink_to(tmp_path / "step1")
     mini["models"] = {"mine": {"source": "local", "path": f"{tmp_path}/step{{step}}", "steps": [1]}}
     with pytest.raises(StudyError, match=r"mine\.steps: the model has no checkpoint of step 1; there is no folder"):
-        validated(mini)
+        validated(mini, Study)

@@ -18,15 +18,16 @@ from docutils.core import publish_parts
 
 from chromium import Browser
 from smdl.figures.looks import label
+from smdl.foundation.errors import StudyError, refused
+from smdl.foundation.files import replacing
+from smdl.foundation.names import in_cell, in_markup, printable
 from smdl.report.explorer import draw as explorer
 from smdl.report.explorer import page as explorer_page
 from smdl.report.front import front_page
 from smdl.report.pages import page
-from smdl.runtime.errors import StudyError, refused
-from smdl.runtime.files import replacing
-from smdl.runtime.names import in_cell, in_markup, printable
 from smdl.runtime.progress import FAILED, enter, last_lines, progress, reason
 from smdl.settings.config import settings
+from smdl.study.study import Study
 from smdl.tables import read_provenance, read_table, read_tables, write_csv, write_table
 from smdl.tables.report import SETTINGS
 from smdl.tables.study import POINTS, REGRESSIONS, TRAINING
@@ -81,7 +82,7 @@ def test_a_log_line_is_no_markup_of_the_front_page(name, tmp_path):
     log = tmp_path / "log"
     log.write_text(f"Traceback\nerror: corpus/{HOSTILE[name]}\n", encoding="utf-8", newline="")
     jobs = pd.DataFrame({"rule": ["corpus"], "state": [FAILED], "log": [str(log)]})
-    parts = publish_parts(front_page(settings(small_config()), {}, jobs), writer="html5")
+    parts = publish_parts(front_page(settings(small_config(), Study), {}, jobs), writer="html5")
     block = re.search(r"<pre class=\"literal-block\">(.*?)</pre>", parts["body"], re.DOTALL)
     assert block, "the log is shown"
     assert "<" not in block[1]

@@ -6,14 +6,14 @@ import pandas as pd
 import pytest
 import torch
 
+from smdl.foundation.errors import StudyError
+from smdl.hub.checks import check_index
 from smdl.llc.state import StateStore
 from smdl.runtime.cluster.resources import wall_seconds
 from smdl.runtime.dry_run import PlannedJob
-from smdl.runtime.errors import StudyError
 from smdl.runtime.plan import plan
 from smdl.runtime.progress import wall_seconds as measured
 from smdl.runtime.screening import left_out
-from smdl.sources.hub_checks import check_index
 from smdl.tables import read_provenance, read_table, read_tables, write_table
 from smdl.tables.audit import LISTING, SCREENING
 from smdl.tables.study import LOSSES, TRAINING

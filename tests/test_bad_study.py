@@ -8,9 +8,10 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
+from smdl.foundation.errors import StudyError
 from smdl.models.architectures import SUPPORTED, WITHOUT_HEADS
-from smdl.runtime.errors import StudyError
 from smdl.settings.config import validated
+from smdl.study.study import Study
 from workflow import small_config
 
 GPT_NEOX = {"model_type": "gpt_neox", "architectures": ["GPTNeoXForCausalLM"]}
@@ -35,7 +36,7 @@ def local(path: Path, **more: object) -> dict:
 
 def problems(config: dict) -> list[str]:
     with pytest.raises(StudyError) as error:
-        validated(config)
+        validated(config, Study)
     return [line.strip() for line in str(error.value).splitlines()[1:]]
 
 
@@ -104,7 +105,7 @@ def test_all_steps_are_looked_at_and_the_same_is_told_once(tmp_path):
 @pytest.mark.parametrize("kind", SUPPORTED)
 def test_what_is_supported_passes(tmp_path, kind):
     config = local(checkpoint(tmp_path / "mine", of_type(kind, "ThatForCausalLM")))
-    assert validated(config)["models"]["mine"]["steps"] == [0]
+    assert validated(config, Study)["models"]["mine"]["steps"] == [0]
 
 
 @pytest.mark.parametrize("kind", WITHOUT_HEADS)
@@ -116,7 +117,7 @@ def test_heads_that_cannot_be_told_can_be_left_out(tmp_path, kind):
         f"prune_heads cannot tell the heads of model_type '{kind}'; leave it out of the model's key schemes"
     )
     config["models"]["mine"]["schemes"] = ["quantize", "prune"]
-    assert validated(config)["models"]["mine"]["schemes"] == ["quantize", "prune"]
+    assert validated(config, Study)["models"]["mine"]["schemes"] == ["quantize", "prune"]
 
 
 def folders(config: dict, tmp_path: Path) -> dict:
@@ -238,15 +239,15 @@ def test_a_scheme_may_be_there_for_a_constraint_alone():
         "schemes": ["quantize"],
         "constraint": {"scheme": "round", "variant": "v", "level": 4},
     }
-    assert validated(config)["models"]["tiny"]["schemes"] == ["quantize"]
+    assert validated(config, Study)["models"]["tiny"]["schemes"] == ["quantize"]
 
 
 def test_a_plain_branch_of_a_hub_is_one_checkpoint_whatever_its_step():
     config = small_config()
     config["models"] = {"m": {"source": "hub", "repo": "EleutherAI/pythia-14m", "revision": "main", "context": 64}}
-    assert validated(config)["models"]["m"]["steps"] == [0]
+    assert validated(config, Study)["models"]["m"]["steps"] == [0]
     config["models"]["m"]["steps"] = [143001]
-    assert validated(config)["models"]["m"]["steps"] == [143001]
+    assert validated(config, Study)["models"]["m"]["steps"] == [143001]
 
 
 @pytest.mark.parametrize("broken", [{"models": []}, {"models": {"m": 3}}, {"models": None}, {"compression": 3}, {}])

@@ -9,10 +9,10 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from hub.checkpoints import small_model
+from smdl.foundation.errors import StudyError
 from smdl.models.loading import tensor_manifest
 from smdl.models.same_weights import check_weights
 from smdl.runtime import fingerprint
-from smdl.runtime.errors import StudyError
 from smdl.runtime.fingerprint import text_fingerprint, weights_fingerprint
 from smdl.tables import write_table
 from smdl.tables.study import MANIFEST

@@ -8,8 +8,8 @@ import types
 
 import pytest
 
+from smdl.foundation.errors import StudyError
 from smdl.runtime.cluster import doctor, guard
-from smdl.runtime.errors import StudyError
 
 
 class Clock:

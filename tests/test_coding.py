@@ -15,6 +15,7 @@ import small_models
 from smdl.compression.grid import from_codes
 from smdl.compression.schemes.quantize import Quantize
 from smdl.compression.weights import Parameters, Weights
+from smdl.foundation.errors import StudyError
 from smdl.rulers.codes.entropy import (
     LONGEST,
     arithmetic_decode,
@@ -31,7 +32,6 @@ from smdl.rulers.codes.quantized import quantize
 from smdl.rulers.codes.structured import dictionary_and_assignments, distinct_blocks, mask_and_survivors, mask_bits
 from smdl.rulers.codes.two_part import critical_precision, least_total
 from smdl.rulers.codes.weights import curve_lengths, quantized, stated_lengths, two_part_totals
-from smdl.runtime.errors import StudyError
 
 symbols = st.integers(1, 40).flatmap(
     lambda alphabet: st.tuples(st.lists(st.integers(0, alphabet - 1), max_size=300), st.just(alphabet))

@@ -8,8 +8,9 @@ import yaml
 from jsonschema import Draft202012Validator
 
 from conftest import ROOT
-from smdl.runtime.errors import StudyError
+from smdl.foundation.errors import StudyError
 from smdl.settings.config import validated
+from smdl.study.study import Study
 
 MODEL = "models.neox-2x64"
 
@@ -110,7 +111,7 @@ MISTAKES = [
 @pytest.mark.parametrize(("key", "value", "line"), MISTAKES, ids=[f"{key}={value}" for key, value, _ in MISTAKES])
 def test_a_mistake_is_one_clear_line(mini, key, value, line):
     with pytest.raises(StudyError) as error:
-        validated(changed(mini, key, value))
+        validated(changed(mini, key, value), Study)
     heading, *problems = str(error.value).splitlines()
     assert heading == "the configuration is not right:"
     assert any(line in problem for problem in problems), problems
@@ -119,7 +120,7 @@ def test_a_mistake_is_one_clear_line(mini, key, value, line):
 def test_every_problem_is_listed_at_once(mini):
     changed(changed(changed(mini, "llc/chains", 1), "seed", "x"), "corpus/context", 0)
     with pytest.raises(StudyError) as error:
-        validated(mini)
+        validated(mini, Study)
     assert len(str(error.value).splitlines()) == 4
 
 
@@ -127,7 +128,7 @@ def test_pythia_has_no_such_step():
     config = yaml.safe_load((ROOT / "config.yaml").read_text())
     config["models"]["pythia-14m"]["steps"] = [2000, 2500, 5000, 10000, 13000]
     with pytest.raises(StudyError, match=re.escape("14m.steps: the model has no checkpoint of step 2500; Pythia")):
-        validated(config)
+        validated(config, Study)
 
 
 def test_a_missing_local_checkpoint(mini, tmp_path):
@@ -135,27 +136,27 @@ def test_a_missing_local_checkpoint(mini, tmp_path):
         "mine": {"source": "local", "path": f"{tmp_path}/step{{step}}", "steps": [1, 2, 3], "window": [1, 3]}
     }
     with pytest.raises(StudyError, match=r"mine\.steps: the model has no checkpoint of step 1; there is no folder"):
-        validated(mini)
+        validated(mini, Study)
 
 
 def test_numbers_that_yaml_reads_as_text_are_converted(mini):
     mini["llc"]["lr"] = yaml.safe_load("1e-4")
     mini["llc"]["chains"] = 4.0
     assert mini["llc"]["lr"] == "1e-4"
-    config = validated(mini)
+    config = validated(mini, Study)
     assert config["llc"]["lr"] == 1e-4
     assert isinstance(config["llc"]["chains"], int)
 
 
 def test_defaults_are_filled_in(mini):
-    config = validated(mini)
+    config = validated(mini, Study)
     assert config["llc"]["alpha"] == 0.99
     assert config["models"]["neox-2x64"]["dtype"] == "float32"
     assert config["llc"]["gates"]["max_r_hat"] == 1.2
 
 
 def test_the_published_config_is_right():
-    config = validated(yaml.safe_load((ROOT / "config.yaml").read_text()))
+    config = validated(yaml.safe_load((ROOT / "config.yaml").read_text()), Study)
     assert len(config["models"]) == 9
     assert all(len(model["steps"]) == 12 for model in config["models"].values())
     assert len(config["compression"]["schemes"]["quantize"]["levels"]) == 52
@@ -167,7 +168,7 @@ def test_editors_take_what_we_take(name):
     assert text.startswith("# yaml-language-server: $schema=docs/config.schema.json\n")
     schema = json.loads((ROOT / "docs/config.schema.json").read_text())
     Draft202012Validator.check_schema(schema)
-    config = validated(yaml.safe_load(text))
+    config = validated(yaml.safe_load(text), Study)
     assert list(Draft202012Validator(schema).iter_errors(config)) == []
     for model in config["models"].values():
         del model["schemes"]

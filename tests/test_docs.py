@@ -6,9 +6,10 @@ import pytest
 import yaml
 
 from conftest import ROOT
-from smdl.runtime.reference_docs import PAGES
+from smdl.reference_docs import PAGES
 from smdl.settings.schema import described
-from smdl.tables.registry import by_theme, declared
+from smdl.study.study import Study
+from smdl.study.tables import by_theme, declared
 
 
 @pytest.mark.parametrize("name", PAGES)
@@ -26,8 +27,8 @@ def keys_of(schema: dict, path: str = "") -> set[str]:
 
 def test_every_key_of_the_config_is_in_the_reference():
     told = set(re.findall(r"^\| `([^`]+)` \|", PAGES["configuration.md"](), flags=re.MULTILINE))
-    assert {key for key in keys_of(described()) if "." in key} <= told
-    assert told <= keys_of(described())
+    assert {key for key in keys_of(described(Study)) if "." in key} <= told
+    assert told <= keys_of(described(Study))
 
 
 def test_every_table_is_in_the_reference_with_all_its_columns():

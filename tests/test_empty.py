@@ -17,9 +17,12 @@ from smdl.analysis.gather import checkpoints, llc
 from smdl.analysis.points import marked, points
 from smdl.analysis.regression import regressions
 from smdl.analysis.rulers import Bootstrap, rulers
+from smdl.compression.settings import Headline
 from smdl.experiments.registry import NAMES as EXPERIMENTS
 from smdl.experiments.registry import tables_of
+from smdl.llc.settings import Gates
 from smdl.models.audit import audit
+from smdl.models.settings import Limits
 from smdl.report.exclusions import exclusions
 from smdl.report.explorer import draw as explorer
 from smdl.report.explorer import page as explorer_page
@@ -28,12 +31,10 @@ from smdl.report.pages import page
 from smdl.report.runs import runs
 from smdl.report.summary import summary
 from smdl.rulers.registry import RULERS, measures
-from smdl.settings.audit import Limits
-from smdl.settings.compression import Headline
 from smdl.settings.config import settings
-from smdl.settings.llc import Gates
+from smdl.study.study import Study
+from smdl.study.tables import by_theme, declared
 from smdl.tables import FLAG, INTEGER, NUMBER, TEXT, Table, empty, read_table, write_csv, write_table
-from smdl.tables.registry import by_theme, declared
 from smdl.tables.report import RUNS
 from workflow import small_config
 
@@ -175,7 +176,7 @@ def test_the_front_page_and_the_summary_are_written(form):
     tables = {name: table_of(table, form) for name, table in TABLES.items()}
     jobs = pd.DataFrame({"rule": [], "state": [], "log": []})
     front = publish_string(
-        front_page(settings(small_config()), tables, jobs), writer="html5", settings_overrides={"halt_level": 2}
+        front_page(settings(small_config(), Study), tables, jobs), writer="html5", settings_overrides={"halt_level": 2}
     )
     assert b"How it was made" in front
     assert summary(tables["checkpoints"], tables["llc"], tables["regressions"])

@@ -8,8 +8,8 @@ import torch
 from smdl.llc.chains import block, sample
 from smdl.llc.diagnostics import diagnose
 from smdl.llc.estimate import estimate, stationary_from
+from smdl.llc.settings import Gates, Sampler
 from smdl.llc.state import StateStore
-from smdl.settings.llc import Gates, Sampler
 
 GATES = Gates(max_excess=15, max_r_hat=1.2, max_drift=5, max_relative_se=0.2)
 SETTINGS = Sampler(

@@ -13,10 +13,10 @@ from smdl.experiments.hinton.settings import Hinton
 from smdl.experiments.known_answers.settings import KnownAnswers
 from smdl.experiments.registry import NAMES, config_of
 from smdl.experiments.theory.settings import Theory
-from smdl.runtime.errors import StudyError
-from smdl.runtime.reference_docs import PAGES
+from smdl.foundation.errors import StudyError
+from smdl.reference_docs import PAGES
 from smdl.settings.config import validated
-from smdl.settings.study import TAKEN
+from smdl.study.study import TAKEN
 from smdl.tables import read_provenance, read_table
 from workflow import jobs, snakemake
 

@@ -107,9 +107,7 @@ def test_a_scheme_is_one_file(copy):
     wrong["compression"]["schemes"]["shrink"] = {"levels": [0, 2], "variants": {"a": {"parameter": "linear"}}}
     refused = snakemake(copy, wrong, "-n")
     assert "unknown key 'parameter'; did you mean parameters?" in refused.stderr
-    reference = run(
-        copy, sys.executable, "-c", "from smdl.runtime.reference_docs import configuration; print(configuration())"
-    )
+    reference = run(copy, sys.executable, "-c", "from smdl.reference_docs import configuration; print(configuration())")
     assert "`compression.schemes.shrink.variants.<name>.parameters`" in reference.stdout
 
     made = snakemake(
@@ -139,7 +137,7 @@ def test_a_ruler_is_one_file(copy):
     wrong["rulers"]["unevenness"] = {"larges": 0.1}
     refused = snakemake(copy, wrong, "-n")
     assert "unknown key 'larges'; did you mean largest?" in refused.stderr
-    pages = "from smdl.runtime.reference_docs import configuration, outputs; print(configuration(), outputs())"
+    pages = "from smdl.reference_docs import configuration, outputs; print(configuration(), outputs())"
     reference = run(copy, sys.executable, "-c", pages).stdout
     assert "`rulers.unevenness.largest`" in reference
     assert "### unevenness" in reference

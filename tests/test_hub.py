@@ -15,12 +15,12 @@ from huggingface_hub.utils import _http
 from hub.checkpoints import files_of, small_model, stored
 from hub.client import turn_to
 from hub.server import Hub
+from smdl.foundation.errors import StudyError
+from smdl.hub import client
 from smdl.models.loading import load
 from smdl.models.parameters import contents, tensors
-from smdl.runtime.errors import StudyError
-from smdl.sources import hub as client
+from smdl.models.pickles import to_safetensors
 from smdl.sources.listing import listing
-from smdl.sources.pickles import to_safetensors
 
 REPO = "lab/small"
 CHUNK = 16384  # huggingface_hub writes 10 MB at a time, which is more than these checkpoints have
@@ -108,7 +108,7 @@ def test_a_killed_download_goes_on_in_the_next_process(hub, tmp_path, weights):
     hub.fail(r"model\.safetensors$", "stall")
     code = f"""
         from huggingface_hub import constants
-        from smdl.sources import hub
+        from smdl.hub import client as hub
         constants.DOWNLOAD_CHUNK_SIZE = {CHUNK}
         at = hub.revision({REPO!r}, "step1")
         hub.download(at, hub.weight_files(at), {str(tmp_path / "weights")!r}, {str(tmp_path / "partial")!r})
@@ -280,7 +280,7 @@ def test_no_space_is_told_before_the_download_and_during_it(hub, tmp_path):
     code = f"""
         import os, subprocess, sys
         from smdl.runtime import errors
-        from smdl.sources import hub
+        from smdl.hub import client as hub
         place = {str(tmp_path / "full")!r}
         at = hub.revision({REPO!r}, "step1")
         for check in (True, False):

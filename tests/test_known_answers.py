@@ -15,7 +15,7 @@ from smdl.experiments.known_answers.cases import FAMILIES, Case, cases
 from smdl.experiments.known_answers.measure import excess_losses
 from smdl.experiments.known_answers.models import Crossings, DeepLinear
 from smdl.experiments.known_answers.summary import summary
-from smdl.settings.llc import Sampler
+from smdl.llc.settings import Sampler
 
 widths = st.lists(st.integers(1, 12), min_size=2, max_size=6)
 

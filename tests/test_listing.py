@@ -7,8 +7,8 @@ from huggingface_hub import constants
 
 from hub.checkpoints import files_of, small_model
 from hub.server import Hub
-from smdl.runtime.errors import StudyError
-from smdl.sources import hub as client
+from smdl.foundation.errors import StudyError
+from smdl.hub import client
 from smdl.sources.listing import listing
 
 

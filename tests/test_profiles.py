@@ -13,6 +13,7 @@ from smdl.compression.registry import SCHEMES
 from smdl.runtime.cluster import resources
 from smdl.runtime.cluster.doctor import read_profile
 from smdl.runtime.dry_run import planned
+from smdl.sources.registry import SOURCES
 from workflow import snakemake
 
 SITE = {"SMDL_ACCOUNT": "physics", "SMDL_CPU_PARTITION": "short", "SMDL_GPU_PARTITION": "a100"}
@@ -116,5 +117,6 @@ def test_gpus_are_for_models_that_need_them():
 
 
 def test_parameters_of_a_trained_model_are_counted_from_its_shape():
-    count = resources.parameters({"architecture": {"layers": 2, "hidden": 64, "heads": 2}})
-    assert count == 12 * 2 * 64**2 + 2 * 256 * 64
+    shape, schedule = {"layers": 2, "hidden": 64, "heads": 2}, {"steps": 1, "batch_size": 1, "lr": 1}
+    model = SOURCES["train"](source="train", steps=[1], architecture=shape, training=schedule)
+    assert model.size(256) == 12 * 2 * 64**2 + 2 * 256 * 64

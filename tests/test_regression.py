@@ -8,11 +8,11 @@ from smdl.analysis import gather
 from smdl.analysis.correlation import partial, partial_r2
 from smdl.analysis.points import in_window, marked, points
 from smdl.analysis.regression import fit, regressions
+from smdl.compression.settings import Headline
 from smdl.figures.critical_bits import draw
+from smdl.llc.settings import Gates
 from smdl.published import critical_bits
 from smdl.report.summary import summary
-from smdl.settings.compression import Headline
-from smdl.settings.llc import Gates
 from smdl.tables import empty
 from smdl.tables.audit import AUDIT
 from smdl.tables.study import CHECKPOINTS, CRITICAL, DRAWS, LLC, LOSSES, MANIFEST, POINTS, REGRESSIONS

@@ -20,12 +20,12 @@ from chromium import Browser
 from conftest import ROOT
 from smdl.analysis.points import marked, points
 from smdl.analysis.regression import NOT_TO_BE_HAD
+from smdl.compression.settings import Headline
 from smdl.report.exclusions import exclusions
 from smdl.report.front import finding
 from smdl.report.offline import LARGEST
 from smdl.report.pages import page
 from smdl.runtime.progress import DONE, FAILED, LEFT, RUNNING, last_lines, remaining, told
-from smdl.settings.compression import Headline
 from smdl.tables import empty
 from smdl.tables.report import EXCLUSIONS, RUNS
 from smdl.tables.study import LLC, POINTS

@@ -16,13 +16,13 @@ from smdl.analysis.rulers import ALL_MODELS, FEWEST_MODELS, Bootstrap, corrected
 from smdl.compression.registry import SCHEMES
 from smdl.corpus.blocks import Split, save_blocks, split_rows
 from smdl.figures import rulers_map as figure
+from smdl.foundation.errors import StudyError
 from smdl.models.checkpoint import Checkpoint
 from smdl.models.loading import block_losses, load, tensor_manifest
 from smdl.rulers.registry import GATHERED, RULERS, measures
 from smdl.rulers.ruler import Curve
-from smdl.runtime.errors import StudyError
+from smdl.study.tables import declared
 from smdl.tables import Table, empty, write_table
-from smdl.tables.registry import declared
 from smdl.tables.rulers import MEASURES
 from smdl.tables.rulers import RULERS as COMPARED
 from smdl.tables.study import CORPUS, CRITICAL, LOSSES, MANIFEST

@@ -4,12 +4,12 @@ import numpy as np
 import pytest
 import torch
 
+from smdl.foundation.errors import StudyError
 from smdl.llc.chains import block, sample
 from smdl.llc.noise import normals
 from smdl.llc.sampler import Walker, minibatch
+from smdl.llc.settings import Sampler
 from smdl.llc.state import StateStore
-from smdl.runtime.errors import StudyError
-from smdl.settings.llc import Sampler
 
 
 class Bowl:

@@ -8,7 +8,7 @@ from scipy import stats
 from smdl.llc.kernel import compiled
 from smdl.llc.noise import GROUP, normals, philox
 from smdl.llc.sampler import Walker
-from smdl.settings.llc import Memory, Sampler
+from smdl.llc.settings import Memory, Sampler
 
 CPU = torch.device("cpu")
 SETTINGS = Sampler(

@@ -24,8 +24,8 @@ from smdl.compression.schemes.prune import least
 from smdl.compression.schemes.round import ranges, spread
 from smdl.compression.size import subset_bits
 from smdl.compression.weights import Weights
+from smdl.foundation.errors import StudyError
 from smdl.models.loading import as_tokens, block_losses
-from smdl.runtime.errors import StudyError
 
 PRUNED = {"prune": {"score": "magnitude", "scope": "tensor", "parameters": "linear"}}
 FACTORIZED = {"factorize": {"weighting": "none", "skip_ends": 0, "stride": 1, "damping": 0.01}}

@@ -18,9 +18,9 @@ from smdl.compression.registry import build
 from smdl.compression.scheme import Axis, Tuned
 from smdl.compression.schemes.quantize import Quantize
 from smdl.compression.search import search
+from smdl.compression.settings import Span
 from smdl.compression.sweep import critical_rows, curve_rows
 from smdl.models.loading import block_losses
-from smdl.settings.schemes import Span
 
 TUNED = Tuned("m", low=0.01, high=1.0, least=1e-4, most=2.0)
 BITS = Axis("n_q", "bits", logarithmic=True, finer=+1, whole=True)

@@ -22,6 +22,7 @@ from smdl.compression.registry import SCHEMES
 from smdl.experiments.registry import NAMES as EXPERIMENTS
 from smdl.rulers.registry import RULERS
 from smdl.runtime.stages import STAGES
+from smdl.sources.registry import SOURCES
 
 ROOT = Path(__file__).parent.parent
 LOCK = Path(__file__).parent / "stages.json"
@@ -46,7 +47,7 @@ PACKAGES = {
 }
 
 # What every script uses and no number depends on.
-FRAME = {"runtime/job", "runtime/files", "runtime/errors", "runtime/warm", "tables", "tables/study"}
+FRAME = {"runtime/job", "foundation/files", "foundation/errors", "runtime/warm", "tables", "tables/study"}
 
 
 def source(module: str) -> Path:
@@ -85,16 +86,17 @@ def without_docstrings(tree: ast.Module) -> str:
 
 
 def versions() -> dict[str, int]:
-    """The versions of all stages, schemes and rulers."""
+    """The versions of all stages, schemes, rulers and sources."""
     return {
         **STAGES,
         **{f"scheme {name}": scheme.version for name, scheme in SCHEMES.items()},
         **{f"ruler {name}": ruler.version for name, ruler in RULERS.items()},
+        **{f"source {name}": source.making.version for name, source in SOURCES.items() if source.making},
     }
 
 
 # Where the modules of a kind are, and the script that all of them share.
-KINDS = {"scheme": ("compression/schemes", "compress"), "ruler": ("rulers", "ruler")}
+KINDS = {"scheme": ("compression/schemes", "compress"), "ruler": ("rulers", "ruler"), "source": ("sources", "weights")}
 
 
 def digest(stage: str) -> str:

@@ -13,8 +13,8 @@ import pandas as pd
 import pytest
 import torch
 
+from smdl.foundation.errors import StudyError
 from smdl.llc.state import StateStore
-from smdl.runtime.errors import StudyError
 
 WORKER = Path(__file__).parent / "chain_worker.py"
 

@@ -15,7 +15,7 @@ from smdl.compression.weights import Weights
 from smdl.models.files import problems
 from smdl.models.loading import BlockLoss, load, stored_weights, tensor_manifest
 from smdl.models.parameters import contents
-from smdl.sources.pickles import to_safetensors
+from smdl.models.pickles import to_safetensors
 
 BUFFERS = {"pythia": 6, "pythia-bin": 6, "pythia-shards": 6, "llama": 2, "gpt2": 2, "distilgpt2": 4}
 COPIES = {"distilgpt2": 1}

@@ -10,13 +10,13 @@ import yaml
 
 from smdl.analysis.correlation import partial_r2
 from smdl.corpus.blocks import load_split, read_splits
-from smdl.llc.sweep import Setting, Sweep, block, settings_of, summarise
-from smdl.llc.sweep_figure import draw
+from smdl.llc.settings import Gates, Grid, Memory, Sampler
 from smdl.models.loading import BlockLoss, load
 from smdl.runtime.cluster.resources import GPU_RATE
 from smdl.runtime.dry_run import planned
 from smdl.runtime.plan import gpu_hours
-from smdl.settings.llc import Gates, Grid, Memory, Sampler
+from smdl.sweep.estimates import Setting, Sweep, block, settings_of, summarise
+from smdl.sweep.figure import draw
 from smdl.tables import read_provenance, read_table
 from smdl.tables.study import losses_of_split
 from workflow import small_config, snakemake

@@ -18,9 +18,9 @@ import zstandard
 from hub.client import turn_to
 from hub.server import Hub
 from smdl.corpus.blocks import cut, encoder, read_tokens
+from smdl.corpus.settings import HubText
 from smdl.corpus.texts import folder_documents, hub_documents
-from smdl.runtime.errors import StudyError
-from smdl.settings.corpus import HubText
+from smdl.foundation.errors import StudyError
 
 DOCUMENTS = ["In the beginning.\nSecond line.", "Καὶ ὁ λόγος ἦν", "x" * 5000, "the end"]
 

@@ -20,7 +20,7 @@ from smdl.experiments.theory.splitting import log_volumes
 from smdl.experiments.theory.tables import BITS, CLOUDS, REDUNDANCY, THEORY, VOLUMES
 from smdl.llc.noise import normals
 from smdl.llc.sampler import Walker
-from smdl.settings.llc import Sampler
+from smdl.llc.settings import Sampler
 
 EXACT = [name for name, model in MODELS.items() if model.volume]
 

@@ -10,15 +10,17 @@ from smdl.compression.schemes.motifs import Motifs, to_blocks
 from smdl.compression.schemes.quantize import Quantize
 from smdl.compression.weights import Weights
 from smdl.models.loading import block_losses, load, tensor_manifest
-from smdl.sources.training import Architecture, TrainingSettings, learning_rate, new_model, train
+from smdl.sources.train import Architecture, Training
+from smdl.sources.training import learning_rate, new_model, train
 
-SHAPE = Architecture(layers=1, hidden=16, heads=2, vocabulary=32, context=8)
-SETTINGS = TrainingSettings(steps=40, batch_size=8, lr=0.01, warmup=5, weight_decay=0.01)
+SHAPE = Architecture(layers=1, hidden=16, heads=2)
+SETTINGS = Training(steps=40, batch_size=8, lr=0.01, warmup=5, weight_decay=0.01)
 BLOCKS = np.tile(np.arange(8, dtype=np.uint16), (64, 1)) + np.arange(64, dtype=np.uint16)[:, None] % 24
 
 
 def trained(folder, constraint=None, save_at=(0, 40)) -> list[float]:
-    return [loss for _, loss in train(new_model(SHAPE, 0), BLOCKS, SETTINGS, list(save_at), 1, folder, constraint)]
+    model = new_model(SHAPE, 32, 8, 0)
+    return [loss for _, loss in train(model, BLOCKS, SETTINGS, list(save_at), 1, folder, constraint)]
 
 
 def test_training_lowers_the_loss_and_repeats_itself(tmp_path):

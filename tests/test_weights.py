@@ -5,8 +5,8 @@ import torch
 
 import small_models
 from smdl.compression.weights import BIAS, EMBEDDING, KEY, QUERY, UNEMBEDDING, VALUE, Weights, iterate
+from smdl.foundation.errors import StudyError
 from smdl.models.loading import as_tokens
-from smdl.runtime.errors import StudyError
 
 MODELS = {
     "neox": small_models.neox,

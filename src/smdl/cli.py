@@ -8,7 +8,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from smdl.runtime.errors import StudyError, refused
+from smdl.foundation.errors import StudyError, refused
 
 PROFILES = "profiles"
 
@@ -85,12 +85,13 @@ def _plan(given: argparse.Namespace) -> None:
     """Print what a study would run: jobs, GPU hours, disk peak and bytes to download, model by model. Offline."""
     from smdl.runtime.plan import plan, planned_jobs, summary
     from smdl.runtime.progress import ROOT
-    from smdl.settings.config import validated
+    from smdl.settings.config import settings
     from smdl.settings.configfile import load
+    from smdl.study.study import Study
 
-    config = validated(load(given.configfile))
+    study = settings(load(given.configfile), Study)
     profile = given.profile or ROOT / PROFILES / "local"
-    table = plan(config, planned_jobs(given.configfile, profile), Path("results") / config["study"])
+    table = plan(study, planned_jobs(given.configfile, profile), Path("results") / study.study)
     sys.stdout.write(f"{table.to_string(index=False)}\n\n{summary(table)}\n")
 
 
@@ -103,8 +104,8 @@ def _doctor(given: argparse.Namespace) -> int:
 
 def _docs(given: argparse.Namespace) -> None:
     """Write the references that follow from the code: the configuration, its JSON Schema, and the outputs."""
+    from smdl.reference_docs import PAGES
     from smdl.runtime.progress import ROOT
-    from smdl.runtime.reference_docs import PAGES
 
     for name, text in PAGES.items():
         (ROOT / "docs" / name).write_text(text())

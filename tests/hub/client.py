@@ -7,7 +7,7 @@ from huggingface_hub import HfFileSystem, constants
 from huggingface_hub.utils import close_session
 
 from hub.server import Hub
-from smdl.sources import hub as client
+from smdl.hub import client
 
 
 def turn_to(hub: Hub, monkeypatch: pytest.MonkeyPatch, folder: Path, **more: object) -> None:

@@ -8,7 +8,7 @@ with job(snakemake) as this:
     from smdl.experiments.known_answers.cases import cases
     from smdl.experiments.known_answers.measure import measure
     from smdl.experiments.known_answers.tables import KNOWN_ANSWERS
-    from smdl.settings.llc import Gates, Sampler
+    from smdl.llc.settings import Gates, Sampler
 
     torch.set_num_threads(snakemake.threads)
     family, share = snakemake.wildcards.family, int(snakemake.wildcards.share)

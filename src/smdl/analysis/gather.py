@@ -5,7 +5,7 @@ from collections.abc import Mapping
 import pandas as pd
 
 from smdl.llc.estimate import estimate
-from smdl.settings.llc import Gates, Sampler
+from smdl.llc.settings import Gates, Sampler
 from smdl.tables import empty
 from smdl.tables.study import CHECKPOINT, LLC, parameters_of, weights_digest
 

@@ -2,7 +2,7 @@
 
 import pandas as pd
 
-from smdl.settings.compression import Headline
+from smdl.compression.settings import Headline
 
 CHECKPOINT = ["model", "step"]
 CURVE = ["scheme", "variant", "epsilon"]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from smdl.runtime.lazy import Tensor, torch
+from smdl.foundation.lazy import Tensor, torch
 
 
 def to_grid(tensor: Tensor, n_q: int, m: Tensor | float) -> Tensor:

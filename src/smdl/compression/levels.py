@@ -3,7 +3,7 @@
 import numpy as np
 
 from smdl.compression.scheme import Axis
-from smdl.settings.schemes import Levels, Span
+from smdl.compression.settings import Levels, Span
 
 
 def levels_of(levels: Levels, axis: Axis) -> list[float]:

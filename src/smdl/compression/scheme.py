@@ -16,7 +16,7 @@ from pydantic import Field
 
 from smdl.compression.size import Size
 from smdl.compression.weights import Parameters, Weights, WeightView
-from smdl.runtime.lazy import Tensor
+from smdl.foundation.lazy import Tensor
 from smdl.settings.base import Number, Section
 
 

@@ -12,9 +12,8 @@ from smdl.compression.levels import levels_of
 from smdl.compression.loss import CompressionLoss
 from smdl.compression.scheme import Axis
 from smdl.compression.search import search
+from smdl.compression.settings import Measurement, SchemeSettings
 from smdl.compression.weights import Weights
-from smdl.settings.compression import Measurement
-from smdl.settings.schemes import SchemeSettings
 
 
 def sweep(

@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from smdl.runtime.errors import StudyError
-from smdl.runtime.lazy import Tensor, nn, torch
+from smdl.foundation.errors import StudyError
+from smdl.foundation.lazy import Tensor, nn, torch
 
 if TYPE_CHECKING:
     from smdl.compression.stored import Stored

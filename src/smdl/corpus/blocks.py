@@ -12,10 +12,10 @@ from typing import Any
 
 import numpy as np
 
+from smdl.corpus.settings import Corpus, HubText, LocalText, PackageText
 from smdl.corpus.texts import folder_documents, hub_documents, spoken
-from smdl.runtime.errors import StudyError, one_line
-from smdl.runtime.files import replacing
-from smdl.settings.corpus import Corpus, HubText, LocalText, PackageText
+from smdl.foundation.errors import StudyError, one_line
+from smdl.foundation.files import replacing
 from smdl.tables import ANEW, read_table, reading
 
 SPLITS = ("sampling", "evaluation", "calibration", "training")
@@ -162,7 +162,7 @@ def _read_tokenizer(content: bytes, name: str) -> tuple[Callable[[str], np.ndarr
 
 def _tokenizer_from_hub(repo: str) -> bytes:
     """The repository's tokenizer.json, checked like weights: huggingface_hub would name files by unchecked headers."""
-    from smdl.sources import hub
+    from smdl.hub import client as hub
 
     at = hub.revision(repo, "main")
     file = next(file for file in hub.tokenizer_files(at) if file.path == "tokenizer.json")

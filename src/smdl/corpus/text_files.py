@@ -4,7 +4,7 @@ import os
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 
-from smdl.runtime.errors import StudyError, one_line
+from smdl.foundation.errors import StudyError, one_line
 
 FORMS = (".txt", ".jsonl", ".json", ".parquet")
 PACKED = (".gz", ".zst")

@@ -16,10 +16,10 @@ import pyarrow.parquet as pq
 import zstandard
 
 from smdl.corpus.text_files import files_below, form_of, known_forms
-from smdl.runtime.errors import StudyError, one_line, shown
+from smdl.foundation.errors import StudyError, one_line, shown
 
 if TYPE_CHECKING:
-    from smdl.sources.hub import RemoteFile, Revision
+    from smdl.hub.client import RemoteFile, Revision
 
 # So much of a compressed file is unpacked at a time (bytes): a small one may unpack to a very large one.
 PACKED_PIECE = 8192
@@ -98,7 +98,7 @@ def hub_documents(repo: str, revision: str, files: str, column: str) -> tuple[st
     Files are read as a stream, in the order of their paths, no further than the documents are asked for. Raises
     StudyError, in one line, where the dataset, revision or files are missing or cannot be reached.
     """
-    from smdl.sources import hub
+    from smdl.hub import client as hub
 
     at = hub.revision(repo, revision, kind="dataset")
     found = sorted(
@@ -110,7 +110,7 @@ def hub_documents(repo: str, revision: str, files: str, column: str) -> tuple[st
 
 
 def _hub_stream(at: "Revision", files: list["RemoteFile"], column: str) -> Iterator[str]:
-    from smdl.sources.hub import RemoteContent
+    from smdl.hub.client import RemoteContent
 
     for file in files:
         yield from _documents(io.BufferedReader(RemoteContent(at, file), REMOTE_BUFFER), file.path, column)

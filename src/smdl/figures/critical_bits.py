@@ -7,8 +7,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from smdl.figures.style import COLOURS, FAINT, MARKERS, STYLE, nothing
+from smdl.foundation.names import in_figure
 from smdl.published import critical_bits
-from smdl.runtime.names import in_figure
 
 
 def draw(points: pd.DataFrame, regressions: pd.DataFrame) -> Figure:

@@ -6,7 +6,7 @@ import pandas as pd
 from matplotlib import colormaps
 
 from smdl.figures.style import COLOURS, MARKERS
-from smdl.runtime.names import in_figure
+from smdl.foundation.names import in_figure
 
 LINES = ("-", "--", ":", "-.")
 

@@ -9,7 +9,7 @@ from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from smdl.runtime.errors import StudyError
+from smdl.foundation.errors import StudyError
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 
 from smdl.figures.looks import tolerance
 from smdl.figures.style import STYLE, nothing
-from smdl.runtime.names import in_figure
+from smdl.foundation.names import in_figure
 
 SIGNIFICANT = 0.05
 CELL = 0.23

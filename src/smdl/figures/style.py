@@ -10,7 +10,7 @@ import matplotlib.pyplot as plt
 from matplotlib import colormaps
 from matplotlib.figure import Figure
 
-from smdl.runtime.files import replacing
+from smdl.foundation.files import replacing
 
 # Okabe and Ito's palette: told apart by colour-blind readers as well; the pale yellow is left out on white paper.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")

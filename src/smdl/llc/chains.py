@@ -10,10 +10,10 @@ import numpy as np
 import pandas as pd
 from tqdm import tqdm
 
+from smdl.foundation.errors import StudyError
 from smdl.llc.sampler import Loss, Walker
+from smdl.llc.settings import Memory, Sampler
 from smdl.llc.state import StateStore
-from smdl.runtime.errors import StudyError
-from smdl.settings.llc import Memory, Sampler
 from smdl.tables.study import CONTROL, POSTERIOR
 
 FIRST_STEPS = 10

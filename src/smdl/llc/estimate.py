@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 
 from smdl.llc.diagnostics import Diagnostics, diagnose
-from smdl.settings.llc import Gates
+from smdl.llc.settings import Gates
 from smdl.tables.study import CONTROL, POSTERIOR
 
 OK = "ok"

@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from torch import Tensor
 
-from smdl.runtime.files import replacing
+from smdl.foundation.files import replacing
 
 SOURCE = Path(__file__).with_name("psgld.c")
 FLAGS = ("-O3", "-march=native", "-fopenmp-simd", "-fno-math-errno", "-fno-trapping-math", "-shared", "-fPIC")

@@ -23,10 +23,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from smdl.foundation.errors import StudyError
 from smdl.llc.kernel import Noise, compiled
 from smdl.llc.noise import GROUP, normals
-from smdl.runtime.errors import StudyError
-from smdl.settings.llc import Memory, Sampler
+from smdl.llc.settings import Memory, Sampler
 
 # A chunk of the update fits the second-level cache, so that its dozen operations pass over main memory once.
 CHUNK = {"cpu": 1 << 16, "cuda": 1 << 24}

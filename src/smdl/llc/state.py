@@ -14,8 +14,8 @@ from typing import Any
 
 import torch
 
-from smdl.runtime.errors import StudyError
-from smdl.runtime.files import replacing
+from smdl.foundation.errors import StudyError
+from smdl.foundation.files import replacing
 
 
 class StateStore:

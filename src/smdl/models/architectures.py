@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-from smdl.runtime.errors import StudyError
+from smdl.foundation.errors import StudyError
 
 # By transformers' model_type. The first have separate query, key, value and output matrices, or fused ones that
 # smdl.compression.weights takes apart; of the others prune_heads cannot tell the heads.

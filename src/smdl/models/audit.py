@@ -7,8 +7,8 @@ digests show it: of files first, which the hub lists and nobody need download, t
 import numpy as np
 import pandas as pd
 
-from smdl.runtime.errors import StudyError
-from smdl.settings.audit import Limits
+from smdl.foundation.errors import StudyError
+from smdl.models.settings import Limits
 from smdl.tables.study import CHECKPOINT, parameters_of
 
 OWN_REASONS = ("not finite", "constant", "loss not finite")

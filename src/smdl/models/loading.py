@@ -10,11 +10,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from smdl.foundation.errors import StudyError
+from smdl.hub import SOURCE
 from smdl.models.parameters import StoredTensor, contents, tensors
-from smdl.runtime.errors import StudyError
-
-# Written beside downloaded weights: the repository and commit they came from.
-SOURCE = "source.txt"
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 

@@ -16,9 +16,9 @@ import torch
 from safetensors import safe_open
 from torch import Tensor, nn
 
+from smdl.foundation.errors import StudyError
 from smdl.models.files import BUFFERS, FLOATS, Damaged, Header, headers_of, read_config, weight_files
-from smdl.runtime.errors import StudyError
-from smdl.sources.pickles import read_pickle
+from smdl.models.pickles import read_pickle
 
 # safetensors' names of the types of what pickles hold.
 NAMES = {torch.float64: "F64", torch.float32: "F32", torch.float16: "F16", torch.bfloat16: "BF16"}

@@ -2,9 +2,9 @@
 
 from pathlib import Path
 
+from smdl.foundation.errors import StudyError
 from smdl.models.loading import digest
 from smdl.models.parameters import contents, tensors
-from smdl.runtime.errors import StudyError
 from smdl.tables import read_table
 
 

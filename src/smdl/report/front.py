@@ -1,17 +1,17 @@
 """The report's front page: what was studied and found, how sure it is, what was left out and what failed.
 
 It is reStructuredText, as Snakemake's reports are; every number in it comes from the study's tables. What the user or a
-job named or wrote stands in it escaped (smdl.runtime.names): as markup it could bring a script into the page.
+job named or wrote stands in it escaped (smdl.foundation.names): as markup it could bring a script into the page.
 """
 
 from collections.abc import Iterable
 
 import pandas as pd
 
-from smdl.runtime.names import in_markup
+from smdl.compression.settings import Headline
+from smdl.foundation.names import in_markup
 from smdl.runtime.progress import FAILED, STATES, last_lines
-from smdl.settings.compression import Headline
-from smdl.settings.study import Study
+from smdl.study.study import Study
 
 Tables = dict[str, pd.DataFrame]
 

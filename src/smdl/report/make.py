@@ -7,11 +7,12 @@ from tempfile import TemporaryDirectory
 import pandas as pd
 import yaml
 
+from smdl.foundation.errors import StudyError
+from smdl.foundation.files import replacing
 from smdl.report.front import front_page
-from smdl.runtime.errors import StudyError
-from smdl.runtime.files import replacing
 from smdl.runtime.progress import DONE, ROOT, progress, snakemake
 from smdl.settings.config import settings
+from smdl.study.study import Study
 from smdl.tables import read_table
 
 MADE = ("report.html", "report.zip")
@@ -30,7 +31,7 @@ def make(study: Path) -> list[Path]:
     if not files:
         raise StudyError(f"nothing of {study} is finished that a report could show")
     tables = {Path(path).stem: read_table(path) for path in files if path.endswith(".parquet")}
-    understood = settings(yaml.safe_load((study / "config.yaml").read_text()))
+    understood = settings(yaml.safe_load((study / "config.yaml").read_text()), Study)
     with replacing(study / "report/front.rst") as temporary:
         temporary.write_text(front_page(understood, tables, jobs))
     # Snakemake names the folder in the zip after the file, so that the names must be the final ones.

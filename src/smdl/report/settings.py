@@ -4,11 +4,12 @@ from collections.abc import Iterator
 from typing import Any
 
 from smdl.settings.schema import described
+from smdl.study.study import Study
 
 
 def settings(config: dict[str, Any]) -> list[dict[str, str]]:
     """The rows of the table ``settings`` for a validated ``config``."""
-    return list(_rows(config, described(), ""))
+    return list(_rows(config, described(Study), ""))
 
 
 def _rows(section: dict[str, Any], schema: dict[str, Any], path: str) -> Iterator[dict[str, str]]:

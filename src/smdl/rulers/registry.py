@@ -15,7 +15,7 @@ from smdl.tables import empty
 from smdl.tables.rulers import MEASURES
 
 # Modules of the package that are no rulers.
-_FRAME = ("registry", "ruler")
+_FRAME = ("registry", "ruler", "settings")
 
 GATHERED = ("checkpoints", "llc")
 """The tables of the study that rulers can read; of ``llc`` the rows whose status the study admits."""

@@ -17,7 +17,7 @@ from pathlib import Path
 import psutil
 from snakemake.persistence.file import FilePersistence
 
-from smdl.runtime.files import replacing
+from smdl.foundation.files import replacing
 
 RECORDS = "smdl-runs"
 # The clock that start times are told by may be set while a process runs.

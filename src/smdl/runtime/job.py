@@ -18,7 +18,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from smdl.runtime.errors import ADVICE, StudyError, refused
+from smdl.foundation.errors import ADVICE, StudyError, refused
 from smdl.runtime.leash import ancestors, end_with
 from smdl.runtime.warm import hand_over, handed_over
 

@@ -3,19 +3,22 @@
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 
-from smdl.runtime.cluster.resources import MARGIN, START_MINUTES, checkpoint_gb, device_gb, parameters
+from smdl.foundation.errors import StudyError
+from smdl.llc.settings import ModelLlc
+from smdl.runtime.cluster.resources import MARGIN, START_MINUTES, checkpoint_gb, device_gb, vocabulary
 from smdl.runtime.dry_run import PlannedJob, planned
-from smdl.runtime.errors import StudyError
 from smdl.runtime.progress import ROOT, reason
+from smdl.sources.registry import SOURCES
+from smdl.study.study import Study
 from smdl.tables import read_table
 
 NO_MODEL = "(all)"
 GB = 1e9
-PYTHIA_VOCABULARY = 50304
+# The rules that fetch checkpoints.
+FETCHING = {source.making.rule for source in SOURCES.values() if source.making and source.making.temporary}
 # Vectors as long as the weights: w, w*, second moment and gradient of a chain, and chunks (docs/pythia.md, Memory).
 CHAIN_COPIES, FORWARD_COPIES = 4.1, 1.5
 
@@ -35,22 +38,22 @@ def gpu_hours(job: PlannedJob) -> float:
     return job.gpu * max(job.minutes - START_MINUTES, 0) / MARGIN / 60
 
 
-def plan(config: dict[str, Any], jobs: list[PlannedJob], results: Path) -> pd.DataFrame:
+def plan(study: Study, jobs: list[PlannedJob], results: Path) -> pd.DataFrame:
     """A row a model and one for the whole: jobs, GPU hours, memory a GPU needs, GB to download, peak on disk (GB)."""
     rows = []
-    for name in [*config["models"], NO_MODEL]:
+    for name in [*study.models, NO_MODEL]:
         own = [job for job in jobs if (job.model or NO_MODEL) == name]
-        downloads = sum(job.rule == "download" for job in own)
-        stored = _stored_gb(name, config, results) if downloads else 0.0
+        downloads = sum(job.rule in FETCHING for job in own)
+        stored = _stored_gb(name, study, results) if downloads else 0.0
         rows.append(
             {
                 "model": name,
                 "jobs": len(own),
                 "GPU jobs": sum(job.gpu > 0 for job in own),
                 "GPU hours": sum(map(gpu_hours, own)),
-                "GPU memory (GB)": _device_gb(name, config) if any(job.gpu for job in own) else 0.0,
+                "GPU memory (GB)": _device_gb(name, study) if any(job.gpu for job in own) else 0.0,
                 "download (GB)": stored * downloads,
-                "disk peak (GB)": stored * min(config["disk"]["window"], downloads),
+                "disk peak (GB)": stored * min(study.disk.window, downloads),
             }
         )
     return _with_total(pd.DataFrame(rows)).round(2)
@@ -71,22 +74,21 @@ def summary(table: pd.DataFrame) -> str:
     )
 
 
-def _device_gb(name: str, config: dict[str, Any]) -> float:
+def _device_gb(name: str, study: Study) -> float:
     """Memory (GB) of the largest job of a model: a chain, or a forward pass of the schemes."""
-    model, context = config["models"][name], config["corpus"]["context"]
-    llc = {**config["llc"], **model.get("llc", {})}
-    at_once = min(llc["batch_size"], llc.get("sequences_at_once", llc["batch_size"]))
-    vocabulary = 256 if config["corpus"]["tokenizer"] == "bytes" else PYTHIA_VOCABULARY
-    weights, batch = parameters(model, vocabulary), config["compression"]["batch_size"]
-    chain = device_gb(weights, model["dtype"], CHAIN_COPIES, at_once * context, vocabulary, gradient=True)
-    return max(chain, device_gb(weights, "float32", FORWARD_COPIES, batch * context, vocabulary, gradient=False))
+    model, context, tokens = study.models[name], study.corpus.context, vocabulary(study.corpus.tokenizer)
+    llc = (model.llc or ModelLlc()).over(study.llc)
+    at_once = min(llc.batch_size, llc.sequences_at_once or llc.batch_size)
+    weights, batch = model.size(tokens), study.compression.batch_size
+    chain = device_gb(weights, model.dtype, CHAIN_COPIES, at_once * context, tokens, gradient=True)
+    return max(chain, device_gb(weights, "float32", FORWARD_COPIES, batch * context, tokens, gradient=False))
 
 
-def _stored_gb(name: str, config: dict[str, Any], results: Path) -> float:
+def _stored_gb(name: str, study: Study, results: Path) -> float:
     """Size of one checkpoint (GB): as the hub lists it, once it was asked, else from the number of weights."""
     listing = results / "audit" / "listing.parquet"
     if listing.is_file():
         files = read_table(listing).query("model == @name and wanted and needed")
         if len(files):
             return files.groupby("step")["size"].sum().mean() / GB
-    return checkpoint_gb(parameters(config["models"][name]))
+    return checkpoint_gb(study.models[name].size(vocabulary(study.corpus.tokenizer)))

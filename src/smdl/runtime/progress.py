@@ -17,9 +17,9 @@ from pathlib import Path
 import pandas as pd
 import yaml
 
+from smdl.foundation.errors import StudyError
+from smdl.foundation.names import printable
 from smdl.runtime.dry_run import PlannedJob, planned
-from smdl.runtime.errors import StudyError
-from smdl.runtime.names import printable
 from smdl.tables import read_provenance
 
 ROOT = Path(__file__).parents[3]

@@ -10,8 +10,8 @@ from typing import Any
 import pandas as pd
 
 from smdl.models.audit import own_findings
+from smdl.study.tables import by_theme
 from smdl.tables import read_table, write_table
-from smdl.tables.registry import by_theme
 
 
 def left_out(files: Any, wildcards: Any) -> str:

@@ -12,11 +12,10 @@ from snakemake.jobs import Job
 from snakemake.shell import shell
 from snakemake.sourcecache import LocalGitFile, LocalSourceFile
 
+from smdl.foundation.errors import StudyError
 from smdl.runtime import claim, leash, stop, warm
 from smdl.runtime.cluster import guard
-from smdl.runtime.errors import StudyError
-from smdl.settings.base import Config
-from smdl.settings.config import validated
+from smdl.settings.config import Kind, understood
 from smdl.settings.configfile import load
 
 
@@ -35,16 +34,16 @@ def read_from_git() -> None:
     LocalGitFile.join = join
 
 
-def begin(workflow: Any, config: Mapping[str, Any], kind: type[Config]) -> dict[str, Any]:
-    """The checked ``config`` of a workflow, of the given ``kind``, defaults included; Snakemake is set up for its jobs.
+def begin(workflow: Any, config: Mapping[str, Any], kind: type[Kind]) -> tuple[dict[str, Any], Kind]:
+    """The checked ``config`` of a workflow, of the given ``kind``, defaults included, as plain values and as types.
 
-    Ends Snakemake with one line per problem where the config is not right.
+    Snakemake is set up for its jobs. Ends Snakemake with one line per problem where the config is not right.
     """
     try:
         # Snakemake has read these already, and loosely: of keys that stand twice it keeps the last.
         for file in filter(os.path.isfile, workflow.configfiles):
             load(file)
-        checked = validated(config, kind)
+        checked = understood(config, kind)
     except StudyError as problems:
         # Snakemake's own log may lose what is said just before it ends.
         sys.exit(str(problems))
@@ -61,7 +60,7 @@ def begin(workflow: Any, config: Mapping[str, Any], kind: type[Config]) -> dict[
 
 
 def _plan_whatever_may_not_be_written() -> None:
-    """Let a dry run list jobs whose outputs may not be written: it writes none, and others' results may be looked at."""
+    """Let a dry run list jobs whose outputs may not be written: it writes none, and others' results may be seen."""
     if hasattr(Job, "check_before_jobs"):
         return
     Job.check_before_jobs = Job.check_protected_output

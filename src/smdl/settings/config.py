@@ -8,9 +8,8 @@ from typing import Any, TypeVar
 
 from pydantic import ValidationError
 
-from smdl.runtime.errors import StudyError
+from smdl.foundation.errors import StudyError
 from smdl.settings.base import Config, Section
-from smdl.settings.study import Study
 from smdl.settings.wording import no_value, not_plain, not_text, shown
 
 MOST_ENTRIES = 100_000
@@ -18,37 +17,42 @@ DEEPEST = 20
 Kind = TypeVar("Kind", bound=Config)
 
 
-def validated(raw: Any, kind: type[Config] = Study) -> dict[str, Any]:
-    """The configuration as a plain dictionary, with numbers converted and defaults filled in.
+def plain(settings: Section) -> dict[str, Any]:
+    """A section as plain values, what is not set left out."""
+    return _dumped(settings, None)
 
-    ``kind`` is what it is checked against. Keys stand in the order of ``raw``, and those that it leaves out after them.
-    Raises StudyError, one line per problem, where anything is wrong with it.
+
+def understood(raw: Any, kind: type[Kind]) -> tuple[dict[str, Any], Kind]:
+    """The configuration as plain values and as types, with numbers converted and defaults filled in.
+
+    ``kind`` is what it is checked against: a study, or an experiment. Keys of the plain values stand in the order of
+    ``raw``, and those that it leaves out after them. Raises StudyError, one line per problem, where anything is wrong.
     """
-    plain, typed = _understood(raw, kind)
-    return _dumped(typed, plain)
-
-
-def settings(raw: Any, kind: type[Kind] = Study) -> Kind:
-    """The configuration as types. Raises StudyError, one line per problem, where anything is wrong with it."""
-    return _understood(raw, kind)[1]
-
-
-def _understood(raw: Any, kind: type[Kind]) -> tuple[dict[str, Any], Kind]:
     lines: list[str] = []
-    plain = _Copy(lines).of(raw, [])
-    if not isinstance(plain, dict):
-        raise _not_right([f"config: {shown(plain)} is not of type object; give keys and values"])
+    copied = _Copy(lines).of(raw, [])
+    if not isinstance(copied, dict):
+        raise _not_right([f"config: {shown(copied)} is not of type object; give keys and values"])
     try:
-        typed = kind.model_validate(plain)
+        typed = kind.model_validate(copied)
     except ValidationError as error:
         # What explains a mistake is not imported for a config without one: Snakemake starts twice a job.
         from smdl.settings.problems import problems
 
-        raise _not_right(lines + problems(error, plain, kind)) from None
+        raise _not_right(lines + problems(error, copied, kind)) from None
     lines += [] if lines else typed.conflicts()
     if lines:
         raise _not_right(lines)
-    return plain, typed
+    return _dumped(typed, copied), typed
+
+
+def validated(raw: Any, kind: type[Config]) -> dict[str, Any]:
+    """The plain values of ``understood``."""
+    return understood(raw, kind)[0]
+
+
+def settings(raw: Any, kind: type[Kind]) -> Kind:
+    """The types of ``understood``."""
+    return understood(raw, kind)[1]
 
 
 def _not_right(lines: list[str]) -> StudyError:
@@ -98,7 +102,7 @@ def _dumped(value: Any, raw: Any) -> Any:
         found = {name: getattr(value, name) for name in names}
         return {name: _dumped(item, given.get(name)) for name, item in found.items() if item is not None}
     if isinstance(value, dict):
-        return {key: _dumped(item, raw[key]) for key, item in value.items()}
+        return {key: _dumped(item, raw[key] if isinstance(raw, dict) else None) for key, item in value.items()}
     if isinstance(value, tuple):
         return [_dumped(item, None) for item in value]
     return value

@@ -9,7 +9,7 @@ from typing import Any
 
 import yaml
 
-from smdl.runtime.errors import StudyError
+from smdl.foundation.errors import StudyError
 
 # libyaml where there is one: ten times as fast.
 _Loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)

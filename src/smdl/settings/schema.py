@@ -6,7 +6,6 @@ from typing import Any
 from pydantic.json_schema import GenerateJsonSchema
 
 from smdl.settings.base import Config
-from smdl.settings.study import Study
 
 
 class _Plain(GenerateJsonSchema):
@@ -24,7 +23,7 @@ class _Plain(GenerateJsonSchema):
 
 
 @cache
-def json_schema(kind: type[Config] = Study) -> dict[str, Any]:
+def json_schema(kind: type[Config]) -> dict[str, Any]:
     """The JSON Schema (draft 2020-12) of a config."""
     schema = _tidied(kind.model_json_schema(schema_generator=_Plain))
     return {"$schema": GenerateJsonSchema.schema_dialect, **schema}
@@ -43,7 +42,7 @@ def _tidied(value: Any) -> Any:
 
 
 @cache
-def described(kind: type[Config] = Study) -> dict[str, Any]:
+def described(kind: type[Config]) -> dict[str, Any]:
     """The schema without references, one node per key.
 
     Where a section has a class per source, its node holds the keys of all of them; those of one source alone carry it

@@ -11,9 +11,9 @@ from typing import Any
 
 import pandas as pd
 
+from smdl.foundation.errors import StudyError
+from smdl.hub import client as hub
 from smdl.models.architectures import objections, parsed
-from smdl.runtime.errors import StudyError
-from smdl.sources import hub
 
 FINAL = "main"
 

@@ -1,8 +1,7 @@
 """Small GPT-NeoX models trained on the spot, their checkpoints written in Hugging Face format."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -11,44 +10,23 @@ from torch import nn
 from tqdm import tqdm
 
 from smdl.compression.constraint import Constraint
+from smdl.foundation.errors import StudyError
 from smdl.models.loading import as_tokens, sequence_losses
-from smdl.runtime.errors import StudyError
+from smdl.sources.train import Architecture, Training
 
 
-@dataclass(frozen=True)
-class Architecture:
-    """The shape of a GPT-NeoX model with untied embeddings."""
-
-    layers: int
-    hidden: int
-    heads: int
-    vocabulary: int
-    context: int
-
-
-@dataclass(frozen=True)
-class TrainingSettings:
-    """AdamW with linear warm-up and cosine decay to a tenth of ``lr``; ``steps`` of ``batch_size`` blocks."""
-
-    steps: int
-    batch_size: int
-    lr: float
-    warmup: int
-    weight_decay: float
-
-
-def new_model(architecture: Architecture, seed: int) -> nn.Module:
-    """A randomly initialised GPT-NeoX model."""
+def new_model(architecture: Architecture, vocabulary: int, context: int, seed: int) -> nn.Module:
+    """A randomly initialised GPT-NeoX model with untied embeddings, for at most ``context`` tokens at once."""
     from transformers import GPTNeoXConfig, GPTNeoXForCausalLM
 
     torch.manual_seed(seed)
     config = GPTNeoXConfig(
-        vocab_size=architecture.vocabulary,
+        vocab_size=vocabulary,
         hidden_size=architecture.hidden,
         num_hidden_layers=architecture.layers,
         num_attention_heads=architecture.heads,
         intermediate_size=4 * architecture.hidden,
-        max_position_embeddings=architecture.context,
+        max_position_embeddings=context,
         tie_word_embeddings=False,
         use_cache=False,
         bos_token_id=0,
@@ -60,8 +38,8 @@ def new_model(architecture: Architecture, seed: int) -> nn.Module:
 def train(
     model: nn.Module,
     blocks: np.ndarray,
-    settings: TrainingSettings,
-    save_at: list[int],
+    settings: Training,
+    save_at: Sequence[int],
     seed: int,
     folder: Path,
     constraint: Constraint | None = None,
@@ -98,7 +76,7 @@ def train(
         optimizer.step()
 
 
-def learning_rate(step: int, settings: TrainingSettings) -> float:
+def learning_rate(step: int, settings: Training) -> float:
     """Linear warm-up, then cosine decay to a tenth of the peak, as for Pythia (arXiv:2304.01373)."""
     if step < settings.warmup:
         return settings.lr * (step + 1) / settings.warmup

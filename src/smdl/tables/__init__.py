@@ -15,9 +15,9 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from smdl.runtime.errors import StudyError, one_line
-from smdl.runtime.files import replacing
-from smdl.runtime.names import in_cell
+from smdl.foundation.errors import StudyError, one_line
+from smdl.foundation.files import replacing
+from smdl.foundation.names import in_cell
 
 PROVENANCE_KEY = b"smdl"
 ANEW = "delete it and run again: it is made anew"
@@ -85,7 +85,7 @@ def write_table(
 def write_csv(path: str | Path, table: Table, rows: pd.DataFrame | list[dict[str, Any]]) -> None:
     """Write ``rows`` as CSV under ``path`` atomically, for people and for the report.
 
-    A text that a spreadsheet would take for a formula gets an apostrophe before it (smdl.runtime.names).
+    A text that a spreadsheet would take for a formula gets an apostrophe before it (smdl.foundation.names).
     """
     shown = table.conform(rows)
     texts = [column.name for column in table.columns if column.type == TEXT]

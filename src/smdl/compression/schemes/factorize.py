@@ -16,7 +16,7 @@ from pydantic import Field
 from smdl.compression.scheme import FRACTIONS, Axis, Compressed, Damping, Scheme
 from smdl.compression.size import Size
 from smdl.compression.weights import Weights, WeightView
-from smdl.runtime.lazy import Tensor, torch
+from smdl.foundation.lazy import Tensor, torch
 from smdl.settings.base import Integer
 
 

@@ -17,7 +17,7 @@ from smdl.compression.scheme import NUMBERS_OF_VALUES, Axis, Compressed, Damping
 from smdl.compression.schemes.round import Group, ranges, spread
 from smdl.compression.size import SCALE_BITS, Size, code_bits
 from smdl.compression.weights import Weights, WeightView
-from smdl.runtime.lazy import Tensor, torch
+from smdl.foundation.lazy import Tensor, torch
 from smdl.settings.base import Integer
 
 

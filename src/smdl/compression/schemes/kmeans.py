@@ -13,7 +13,7 @@ from pydantic import Field
 from smdl.compression.scheme import NUMBERS_OF_VALUES, Axis, Compressed, Scheme, Touched
 from smdl.compression.size import SCALE_BITS, Size, code_bits
 from smdl.compression.weights import Weights
-from smdl.runtime.lazy import Tensor, torch
+from smdl.foundation.lazy import Tensor, torch
 from smdl.settings.base import Integer
 
 

@@ -15,7 +15,7 @@ from pydantic import Field
 from smdl.compression.scheme import Axis, Compressed, Levels, Scheme, Touched
 from smdl.compression.size import SCALE_BITS, Size, code_bits
 from smdl.compression.weights import Weights
-from smdl.runtime.lazy import Tensor, functional, torch
+from smdl.foundation.lazy import Tensor, functional, torch
 from smdl.settings.base import Integer
 
 DISTANCES = 1 << 24

@@ -16,7 +16,7 @@ from pydantic import Field
 from smdl.compression.scheme import Axis, Compressed, Levels, Scheme, Touched
 from smdl.compression.size import SCALE_BITS, Size
 from smdl.compression.weights import Weights
-from smdl.runtime.lazy import torch
+from smdl.foundation.lazy import torch
 
 
 class Noise(Scheme):

@@ -14,7 +14,7 @@ from pydantic import Field
 from smdl.compression.scheme import FRACTIONS, Axis, Compressed, Scheme, Touched
 from smdl.compression.size import Size, subset_bits
 from smdl.compression.weights import Weights, WeightView
-from smdl.runtime.lazy import Tensor, torch
+from smdl.foundation.lazy import Tensor, torch
 
 
 class Prune(Scheme):

@@ -18,8 +18,8 @@ from pydantic import Field
 from smdl.compression.scheme import FRACTIONS, Axis, Compressed, Scheme
 from smdl.compression.size import Size, subset_bits
 from smdl.compression.weights import ATTENTION_OUTPUT, KEY, QUERY, VALUE, Weights, WeightView
-from smdl.runtime.errors import StudyError
-from smdl.runtime.lazy import Tensor, torch
+from smdl.foundation.errors import StudyError
+from smdl.foundation.lazy import Tensor, torch
 from smdl.settings.base import Integer, Number
 
 

@@ -15,7 +15,7 @@ from smdl.compression.grid import to_grid
 from smdl.compression.scheme import NUMBERS_OF_VALUES, Axis, Compressed, Scheme, Touched
 from smdl.compression.size import SCALE_BITS, Size, code_bits
 from smdl.compression.weights import Weights
-from smdl.runtime.lazy import Tensor, functional, torch
+from smdl.foundation.lazy import Tensor, functional, torch
 from smdl.settings.base import Integer
 
 Group = Annotated[Integer, Field(ge=0, description="Inputs that share a range; 0 for one range per output channel.")]

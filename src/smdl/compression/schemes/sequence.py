@@ -23,7 +23,7 @@ from smdl.compression.schemes.quantize import Quantize
 from smdl.compression.schemes.round import Round
 from smdl.compression.size import Size
 from smdl.compression.weights import Weights, WeightView
-from smdl.runtime.lazy import Tensor, torch
+from smdl.foundation.lazy import Tensor, torch
 from smdl.settings.base import Number, Section
 
 

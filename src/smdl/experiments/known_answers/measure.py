@@ -11,7 +11,7 @@ from smdl.experiments.known_answers.cases import Case
 from smdl.llc.diagnostics import diagnose
 from smdl.llc.estimate import judge
 from smdl.llc.sampler import Walker
-from smdl.settings.llc import Gates, Memory, Sampler
+from smdl.llc.settings import Gates, Memory, Sampler
 
 
 def measure(

@@ -4,8 +4,8 @@ from collections.abc import Iterator
 
 from pydantic import Field
 
+from smdl.llc.settings import Gates, Localised
 from smdl.settings.base import Config, Integer, Section, section, with_defaults
-from smdl.settings.llc import Gates, Localised
 
 SHARES = "Jobs that the family is dealt to."
 CHAINS = "Chains per model, walked as one stack."

@@ -9,7 +9,7 @@ from scipy.stats import t as student
 from torch import Tensor
 
 from smdl.llc.sampler import Walker
-from smdl.settings.llc import Sampler
+from smdl.llc.settings import Sampler
 
 # Grid for the tempered mean: half width in standard deviations of the localisation, nodes a side.
 REACH, NODES = 5.0, 1001

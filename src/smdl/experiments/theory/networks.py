@@ -12,7 +12,7 @@ import torch
 from scipy.optimize import least_squares
 from torch import Tensor
 
-from smdl.runtime.errors import StudyError
+from smdl.foundation.errors import StudyError
 
 INPUTS = 2
 RESTARTS, EVALUATIONS = 40, 4000

@@ -9,7 +9,7 @@ from tqdm import tqdm
 from smdl.experiments.theory.codes import CODE_MODELS, Codebook, redundancies
 from smdl.experiments.theory.fit import LARGEST_CODE_SHIFT, Fit, fit_exponent
 from smdl.experiments.theory.settings import Bits, Clouds, Networks, Redundancy, Scales, Volumes
-from smdl.settings.llc import Sampler
+from smdl.llc.settings import Sampler
 
 # A cell of the code holds at least about this many points at the largest n, so that its volume is known to 20 %.
 POINTS_A_CELL = 32

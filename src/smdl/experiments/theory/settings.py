@@ -5,8 +5,8 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
+from smdl.llc.settings import Localised
 from smdl.settings.base import Config, Count, Distinct, Integer, Number, Section, section, with_defaults
-from smdl.settings.llc import Localised
 
 LARGEST, SMALLEST = "Largest tolerance (nats).", "Smallest tolerance (nats)."
 POINTS = "Tolerances, in equal ratio."

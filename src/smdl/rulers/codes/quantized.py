@@ -5,7 +5,7 @@ from functools import cached_property
 
 import numpy as np
 
-from smdl.runtime.errors import StudyError
+from smdl.foundation.errors import StudyError
 
 
 @dataclass(frozen=True)

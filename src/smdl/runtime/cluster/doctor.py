@@ -21,7 +21,7 @@ from typing import Any
 
 from snakemake.profiles import ProfileConfigFileParser
 
-from smdl.runtime.errors import StudyError
+from smdl.foundation.errors import StudyError
 
 OK, NOTE, BAD = "ok", "note", "BAD"
 PACKAGES = ("snakemake", "snakemake-executor-plugin-slurm", "snakemake-executor-plugin-slurm-jobstep")

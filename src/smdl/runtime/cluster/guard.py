@@ -24,7 +24,7 @@ from logging import Logger
 from types import ModuleType
 from typing import Any
 
-from smdl.runtime.errors import StudyError
+from smdl.foundation.errors import StudyError
 
 PLUGIN = "snakemake_executor_plugin_slurm"
 GUARDED = ("query_job_status", "get_submit_command", "cancel_slurm_jobs")

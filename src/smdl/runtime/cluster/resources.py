@@ -11,6 +11,7 @@ from pathlib import Path
 
 from smdl.compression.registry import SCHEMES
 from smdl.rulers.registry import RULERS
+from smdl.sources.registry import SOURCES
 from smdl.tables import read_provenance
 
 # Python, torch and two Snakemakes, before any weight is loaded (MB).
@@ -22,20 +23,19 @@ GPU_RATE, CPU_RATE = 4e13, 5e9
 # Below so many weights a GPU waits for Python more than it computes.
 GPU_FROM_PARAMETERS = 5_000_000
 MARGIN = 2.0
+BYTE_VOCABULARY, PYTHIA_VOCABULARY = 256, 50304
 # The rules that load a model and run it: the profiles send them to the partition with GPUs.
 GPU_RULES = (
-    *("train", "reference", "llc_chains", "sweep_chains", *SCHEMES),
+    *("reference", "llc_chains", "sweep_chains", *SCHEMES),
+    *(source.making.rule for source in SOURCES.values() if source.making and not source.making.network),
     *(name for name, ruler in RULERS.items() if ruler.runs_model),
 )
 START_MINUTES = 10
 
 
-def parameters(model: dict, vocabulary: int = 256) -> int:
-    """Number of weights: as the config says, or counted from the shape of a GPT-NeoX that the study trains."""
-    if "parameters" in model:
-        return model["parameters"]
-    shape = model.get("architecture", {"layers": 0, "hidden": 0})
-    return 12 * shape["layers"] * shape["hidden"] ** 2 + 2 * vocabulary * shape["hidden"]
+def vocabulary(tokenizer: str) -> int:
+    """Tokens to count on, of bytes or of a tokenizer as large as Pythia's."""
+    return BYTE_VOCABULARY if tokenizer == "bytes" else PYTHIA_VOCABULARY
 
 
 def gpus(weights: int) -> int:

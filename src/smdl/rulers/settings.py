@@ -4,10 +4,10 @@ from collections.abc import Iterator
 
 from pydantic import Field, create_model
 
+from smdl.compression.settings import Schemes
 from smdl.rulers.registry import RULERS
 from smdl.rulers.ruler import Ruler
 from smdl.settings.base import Integer, Section, section
-from smdl.settings.schemes import Schemes
 
 
 class _Rulers(Section):

@@ -5,8 +5,8 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field
 
+from smdl.corpus.settings import CorpusText
 from smdl.settings.base import Distinct, Flag, FromOne, Integer, NotNegative, Number, Positive, Section, section
-from smdl.settings.corpus import CorpusText
 
 N_BETA = "Inverse temperature times sample size."
 BATCH_SIZE = "Token blocks a minibatch."

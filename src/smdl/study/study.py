@@ -6,17 +6,17 @@ from typing import Annotated, Any
 from pydantic import AfterValidator, Field, Strict, model_validator
 from pydantic_core import PydanticCustomError
 
-from smdl.settings.audit import Audit
+from smdl.compression.settings import Compression, Schemes, check_compression
+from smdl.corpus.settings import Corpus, check_corpus, check_text
+from smdl.llc.settings import Llc, ModelLlc, check_sampler
+from smdl.models.settings import Audit
+from smdl.rulers.settings import Rulers, check_rulers
 from smdl.settings.base import LONGEST_NAME, Config, Integer, section
-from smdl.settings.compression import Compression, check_compression
-from smdl.settings.corpus import Corpus, check_corpus, check_text
-from smdl.settings.disk import Disk
-from smdl.settings.llc import Llc, ModelLlc, check_sampler
-from smdl.settings.models import AnyModel, ModelName, TrainedModel, check_model
-from smdl.settings.regression import Regression
-from smdl.settings.rulers import Rulers, check_rulers
-from smdl.settings.schemes import Schemes
-from smdl.settings.sweep import Sweep, check_sweep
+from smdl.sources.registry import AnyModel
+from smdl.sources.source import ModelName
+from smdl.study.disk import Disk
+from smdl.study.regression import Regression
+from smdl.sweep.settings import Sweep, check_sweep
 
 # Names that a study may not have, with the target of the experiment (experiments/) whose results they would meet.
 TAKEN = {"theory": "theory", "hinton": "hinton", "known_answers": "calibration", "calibration": "calibration"}
@@ -71,12 +71,10 @@ class Study(Config):
         """Problems that no single key shows, one line each."""
         schemes = self.compression.schemes
         found = list(check_corpus(self.corpus))
-        trained = {name: model for name, model in self.models.items() if isinstance(model, TrainedModel)}
-        yield from found or check_text(
-            self.corpus, {name: model.training.batch_size for name, model in trained.items()}
-        )
+        batches = {name: blocks for name, model in self.models.items() if (blocks := model.training_blocks)}
+        yield from found or check_text(self.corpus, batches)
         for name, model in self.models.items():
-            yield from check_model(f"models.{name}", model, self.corpus, schemes)
+            yield from model.conflicts(f"models.{name}", self.corpus, schemes)
             yield from check_sampler(f"models.{name}", (model.llc or ModelLlc()).over(self.llc), self.corpus)
         yield from check_compression(self.compression, self.corpus)
         yield from _check_headline(self)

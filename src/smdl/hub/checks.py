@@ -19,7 +19,7 @@ import httpx2
 from huggingface_hub import constants
 from huggingface_hub.utils._http import default_client_factory
 
-from smdl.runtime.errors import StudyError, shown
+from smdl.foundation.errors import StudyError, shown
 
 # Of a commit and of git's blobs; of the content of large files.
 SHA1, SHA256 = re.compile(r"[0-9a-f]{40}"), re.compile(r"[0-9a-f]{64}")
@@ -75,7 +75,7 @@ def size_fault(size: Any) -> str:
 
 
 def listing_faults(files: Iterable[Any]) -> Iterator[str]:
-    """What is wrong with a listing's files (smdl.sources.hub.RemoteFile)."""
+    """What is wrong with a listing's files (smdl.hub.client.RemoteFile)."""
     files = list(files)
     for file in files:
         if fault := path_fault(file.path):

@@ -8,9 +8,9 @@ from typing import Any
 from smdl.experiments.registry import NAMES, config_of, tables_of
 from smdl.settings.base import Config
 from smdl.settings.schema import described, json_schema
-from smdl.settings.study import Study
+from smdl.study.study import Study
+from smdl.study.tables import by_theme
 from smdl.tables import Table
-from smdl.tables.registry import by_theme
 
 GENERATED = "<!-- Written by: smdl docs -->"
 

@@ -6,9 +6,9 @@ from typing import Annotated
 
 from pydantic import Field
 
+from smdl.llc.settings import BATCH_SIZE, BETWEEN, DRAWS, Grid
 from smdl.settings.base import AS_INTEGER, Count, Distinct, FromOne, Integer, Section, section
-from smdl.settings.llc import BATCH_SIZE, BETWEEN, DRAWS, Grid
-from smdl.settings.models import Model, ModelName
+from smdl.sources.source import ModelName, Source
 
 MOST_SETTINGS = 10_000
 
@@ -34,7 +34,7 @@ class Sweep(Section):
     sampler: SweepSampler = section()
 
 
-def check_sweep(sweep: Sweep, models: Mapping[str, Model]) -> Iterator[str]:
+def check_sweep(sweep: Sweep, models: Mapping[str, Source]) -> Iterator[str]:
     """The sweep takes checkpoints that the study has, and not more settings than anybody can wait for."""
     for name, steps in sweep.checkpoints.items():
         key = f"sweep.checkpoints.{name}"

@@ -10,8 +10,8 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
-from smdl.runtime.errors import StudyError, one_line
-from smdl.runtime.files import replacing
+from smdl.foundation.errors import StudyError, one_line
+from smdl.foundation.files import replacing
 
 INDEX = "model.safetensors.index.json"
 

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from smdl.corpus.text_files import PACKAGE_BYTES, files_below, known_forms, most_tokens
-from smdl.runtime.errors import StudyError, one_line
+from smdl.foundation.errors import StudyError, one_line
 from smdl.settings.base import Branch, Folder, Integer, Repository, Section, Text
 
 SOURCE = "package - text shipped by a pinned Python package; local - a folder of files; hub - a dataset."

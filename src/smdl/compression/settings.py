@@ -1,4 +1,7 @@
-"""The schemes of a study: for each its levels, and its variants with the settings that its class declares."""
+"""Section ``compression``: the tolerances, the headline, and the schemes to run.
+
+Of every scheme its levels, and its variants with the settings that its class declares.
+"""
 
 import math
 from collections.abc import Iterator
@@ -9,7 +12,8 @@ from pydantic_core import PydanticCustomError
 
 from smdl.compression.registry import SCHEMES
 from smdl.compression.scheme import NUMBERS_OF_VALUES, Scheme
-from smdl.settings.base import AS_NUMBER, Count, Distinct, Name, NotNegative, Number, Positive, Section
+from smdl.corpus.settings import CorpusText
+from smdl.settings.base import AS_NUMBER, Count, Distinct, Integer, Name, NotNegative, Number, Positive, Section
 
 MOST_LEVELS = 10_000
 
@@ -123,3 +127,62 @@ def check_levels(key: str, settings: SchemeSettings) -> Iterator[str]:
         yield f"{key}: that would be {levels.steps:.3g} levels; at most {MOST_LEVELS}"
     elif round(levels.steps) < 1:
         yield f"{key}: from {first} no further level is reached; a smaller ratio or step is needed"
+
+
+class Headline(Section):
+    """The regression that the study is about."""
+
+    scheme: Name = Field(description="A scheme of this config.")
+    variant: Name = Field(description="One of its variants.")
+    epsilon: Number = Field(gt=0, description="One of the tolerances (nats).")
+
+
+class Measurement(Section):
+    """How the rise of the loss is measured, and where a level is critical."""
+
+    batch_size: Integer = Field(32, ge=1, description="Token blocks a forward pass.")
+    dense_bits: Integer = Field(16, ge=1, le=64, description="Bits of a weight that a scheme leaves alone.")
+    epsilons: Annotated[tuple[Positive, ...], Distinct] = Field(
+        (0.3, 0.5, 0.7), min_length=1, max_length=100, description="Tolerances (nats a token)."
+    )
+    mode: Literal["search", "curve"] = Field(
+        "search",
+        description="search - only the levels it takes to bracket the tolerances;"
+        " curve - every level, for full curves.",
+    )
+    error_rate: Number = Field(
+        0.01,
+        gt=0,
+        lt=0.5,
+        description="Most probable share of early stops that put a level on the wrong side of a tolerance.",
+    )
+
+
+class Compression(Measurement):
+    """What is done to the weights, and how far until the loss has risen by epsilon."""
+
+    headline: Headline
+    schemes: Schemes
+
+
+def check_compression(compression: Compression, corpus: CorpusText) -> Iterator[str]:
+    """The headline is one that is measured, levels are levels, and what looks at data has data."""
+    yield from _check_headline(compression)
+    for name, scheme in compression.schemes.present().items():
+        key = f"compression.schemes.{name}"
+        yield from check_levels(f"{key}.levels", scheme)
+        for variant, own in scheme.variants.items():
+            if not corpus.blocks.calibration:
+                for looking in own.calibrated(f"{key}.variants.{variant}"):
+                    yield f"corpus.blocks.calibration: is 0, but {looking} needs calibration blocks"
+
+
+def _check_headline(compression: Compression) -> Iterator[str]:
+    headline, schemes = compression.headline, compression.schemes.present()
+    if headline.scheme not in schemes:
+        yield f"compression.headline.scheme: {headline.scheme!r} is not one of {', '.join(schemes)}"
+    elif headline.variant not in (variants := schemes[headline.scheme].variants):
+        yield f"compression.headline.variant: {headline.variant!r} is not one of {', '.join(variants)}"
+    if headline.epsilon not in compression.epsilons:
+        listed = ", ".join(map(str, compression.epsilons))
+        yield f"compression.headline.epsilon: {headline.epsilon} is not one of epsilons, {listed}"

@@ -7,10 +7,10 @@ import numpy as np
 import pandas as pd
 
 from smdl.analysis.correlation import partial_r2
+from smdl.foundation.errors import StudyError
 from smdl.llc.estimate import OK, estimate
 from smdl.llc.sampler import Loss, Walker
-from smdl.runtime.errors import StudyError
-from smdl.settings.llc import Gates, Grid, Memory, Sampler
+from smdl.llc.settings import Gates, Grid, Memory, Sampler
 from smdl.tables.study import CONTROL, POSTERIOR
 
 # Neighbours in lr whose estimates differ by less than this, or by less than twice the error, share a plateau.

@@ -1,0 +1,170 @@
+"""The source ``train``: small GPT-NeoX models, trained on the spot."""
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import Field
+
+from smdl.compression.settings import Schemes
+from smdl.corpus.settings import CorpusText
+from smdl.settings.base import Count, Integer, Name, Number, Section
+from smdl.settings.config import plain
+from smdl.sources.source import Making, Source, Task
+from smdl.tables.study import TRAINING
+
+MOST_PARAMETERS = 10**11
+
+
+class Architecture(Section):
+    """(train) Shape of the GPT-NeoX model."""
+
+    layers: Integer = Field(ge=1, le=1000, description="Number of layers.")
+    hidden: Integer = Field(ge=2, le=65536, description="Width of the residual stream.")
+    heads: Integer = Field(ge=1, description="Attention heads; they divide hidden.")
+
+
+class Training(Section):
+    """(train) AdamW, linear warm-up, cosine decay to a tenth."""
+
+    steps: Integer = Field(ge=1, le=10**9, description="Length of the learning-rate schedule (steps).")
+    batch_size: Integer = Field(ge=1, le=10**6, description="Token blocks a step.")
+    lr: Number = Field(gt=0, description="Peak learning rate.")
+    warmup: Integer = Field(0, ge=0, description="Steps of linear warm-up.")
+    weight_decay: Number = Field(0.01, ge=0, description="AdamW's decoupled weight decay.")
+
+
+class Constraint(Section):
+    """(train) A compression scheme that is put on the weights while they are trained; the checkpoints then go through
+    the whole study."""
+
+    scheme: Name = Field(description="A scheme of this config that tunes nothing.")
+    variant: Name = Field(description="One of its variants.")
+    level: Number = Field(gt=0, description="Level of the scheme.")
+    mode: Literal["projection", "straight-through"] = Field(
+        "projection",
+        description="Weights replaced every so many steps, or compressed in the forward pass only (QAT).",
+    )
+    every: Integer = Field(50, ge=1, description="(projection) Steps between projections.")
+
+    def conflicts(self, key: str, schemes: Schemes) -> Iterator[str]:
+        """The variant is one of the study's, and can be put on weights in training."""
+        present = schemes.present()
+        if self.scheme not in present:
+            yield f"{key}.scheme: {self.scheme!r} is not one of {', '.join(present)}"
+            return
+        scheme = present[self.scheme]
+        if self.variant not in scheme.variants:
+            yield f"{key}.variant: {self.variant!r} is not one of {', '.join(scheme.variants)}"
+            return
+        variant = scheme.variants[self.variant]
+        if variant.tuned:
+            yield f"{key}.variant: {self.variant!r} chooses m by the loss, and training cannot; take range maximum"
+        if list(variant.calibrated("")):
+            yield (
+                f"{key}.variant: {self.variant!r} needs calibration blocks, and training has none;"
+                " take a variant that looks at weights alone"
+            )
+        if self.level not in scheme.scheme.levels:
+            yield f"{key}.level: {self.level}; {scheme.scheme.levels.meaning}"
+
+
+class Imposed(Section):
+    """A constraint with the settings of the variant that it names."""
+
+    scheme: Name
+    variant: dict[str, Any]
+    level: Number
+    mode: Literal["projection", "straight-through"]
+    every: Integer
+
+
+class Recipe(Section):
+    """What decides a training."""
+
+    architecture: Architecture
+    training: Training
+    steps: tuple[Count, ...]
+    constraint: Imposed | None = None
+
+
+class Train(Source):
+    """Trained on the spot."""
+
+    making = Making(
+        rule="train",
+        folder="trained/{model}",
+        version=1,
+        reads=("corpus",),
+        tables=(TRAINING,),
+        settings=Recipe,
+        copies=6,
+    )
+
+    architecture: Architecture
+    training: Training
+    constraint: Constraint | None = None
+
+    def size(self, vocabulary: int) -> int:
+        """Number of weights: as the config says, or counted from the shape."""
+        shape = self.architecture
+        return self.parameters or 12 * shape.layers * shape.hidden**2 + 2 * vocabulary * shape.hidden
+
+    @property
+    def training_blocks(self) -> int:
+        """One batch."""
+        return self.training.batch_size
+
+    def tokens(self, context: int) -> int:
+        """Tokens of all steps."""
+        return self.training.steps * self.training.batch_size * context
+
+    def decides(self, step: None, schemes: Schemes) -> Recipe:
+        """Shape, schedule, the steps that are kept, and the constraint with its variant's settings."""
+        imposed = None
+        if named := self.constraint:
+            variant = schemes.present()[named.scheme].variants[named.variant]
+            imposed = Imposed(**{**dict(named), "variant": plain(variant)})
+        return Recipe(architecture=self.architecture, training=self.training, steps=self.steps, constraint=imposed)
+
+    @classmethod
+    def make(cls, settings: Recipe, task: Task) -> Mapping[str, list[dict]]:
+        """Train the model and keep its checkpoints; the loss of each on the training blocks."""
+        from smdl.compression import constraint
+        from smdl.compression.registry import build
+        from smdl.corpus.blocks import load_split, read_splits
+        from smdl.foundation.files import replacing_folder
+        from smdl.sources.training import new_model, train
+
+        splits = read_splits(task.inputs["splits"])
+        blocks = load_split(task.inputs["blocks"], splits, "training")
+        imposed = None
+        if named := settings.constraint:
+            imposed = constraint.Constraint(build(named.scheme, named.variant), named.level, named.mode, named.every)
+        model = new_model(settings.architecture, splits[0].vocabulary, splits[0].context, task.seed)
+        with replacing_folder(str(task.folder)) as folder:
+            losses = list(train(model, blocks, settings.training, settings.steps, task.seed, Path(folder), imposed))
+        return {TRAINING.name: [{"model": task.model, "step": step, "loss": loss} for step, loss in losses]}
+
+    def has_step(self, step: int) -> bool:
+        """Whether training gets there."""
+        return step <= self.training.steps
+
+    def known_steps(self) -> str:
+        """Where training ends."""
+        return f"; its training ends at step {self.training.steps}"
+
+    def conflicts(self, key: str, corpus: CorpusText, schemes: Schemes) -> Iterator[str]:
+        """As of every source; and the shape can be trained, under its constraint."""
+        shape = self.architecture
+        if shape.hidden % shape.heads:
+            yield f"{key}.architecture.heads: {shape.heads} does not divide hidden, {shape.hidden}"
+        weights = 12 * shape.layers * shape.hidden**2
+        if weights > MOST_PARAMETERS:
+            yield (
+                f"{key}.architecture: {weights:.1e} weights are more than can be trained here;"
+                f" at most {MOST_PARAMETERS:.0e}"
+            )
+        if self.constraint:
+            yield from self.constraint.conflicts(f"{key}.constraint", schemes)
+        yield from super().conflicts(key, corpus, schemes)
