@@ -165,8 +165,8 @@ def test_the_published_config_is_right():
 @pytest.mark.parametrize("name", ["config.yaml", "config.mini.yaml"])
 def test_editors_take_what_we_take(name):
     text = (ROOT / name).read_text()
-    assert text.startswith("# yaml-language-server: $schema=docs/config.schema.json\n")
-    schema = json.loads((ROOT / "docs/config.schema.json").read_text())
+    assert text.startswith("# yaml-language-server: $schema=docs/reference/config.schema.json\n")
+    schema = json.loads((ROOT / "docs/reference/config.schema.json").read_text())
     Draft202012Validator.check_schema(schema)
     config = validated(yaml.safe_load(text), Study)
     assert list(Draft202012Validator(schema).iter_errors(config)) == []

@@ -17,9 +17,9 @@ from workflow import jobs, small_config
 COPIED = ("Snakefile", "rules", "scripts", "src", "profiles", "envs", "docs")
 
 
-def example(page: str, language: str) -> str:
-    """The first block of code of ``language`` in the worked example of a page."""
-    text = (ROOT / "docs" / page).read_text()
+def example(thing: str, language: str) -> str:
+    """The first block of code of ``language`` in the worked example of how to add a thing."""
+    text = (ROOT / f"docs/how-to/add-a-{thing}.md").read_text()
     return re.search(rf"worked example.*?```{language}\n(.*?)```", text, re.DOTALL | re.IGNORECASE)[1]
 
 
@@ -52,31 +52,13 @@ def snakemake(copy, config: dict, *arguments: str, profile: str = "local") -> su
     return run(copy, *command, "--configfile", str(path), "--profile", str(copy / "profiles" / profile), *arguments)
 
 
-MEDIANS = '''"""Median critical level of each scheme and variant of a model, at the headline's tolerance."""
-
-import matplotlib.pyplot as plt
-import pandas as pd
-from matplotlib.figure import Figure
-
-from smdl.figures.style import STYLE
-
-
-def draw(points: pd.DataFrame, *, model: str) -> Figure:
-    """A bar per scheme and variant."""
-    own = points[(points["model"] == model) & (points["epsilon"] == points.loc[points["headline"], "epsilon"].iloc[0])]
-    with plt.rc_context(STYLE):
-        figure, axis = plt.subplots()
-        own.groupby(["scheme", "variant"])["coordinate"].median().plot.barh(ax=axis)
-    return figure
-'''
-
-
 def test_a_figure_is_one_module_and_a_caption(copy):
-    (copy / "src/smdl/figures/medians.py").write_text(MEDIANS)
+    module = example("figure", "python")
+    (copy / "src/smdl/figures/medians.py").write_text(module)
     refused = snakemake(copy, small_config(), "-n")
     assert refused.stderr.strip().endswith("figure medians: its caption is missing: docs/captions/medians.rst")
 
-    (copy / "docs/captions/medians.rst").write_text("The median critical level of {{ snakemake.wildcards.model }}.\n")
+    (copy / "docs/captions/medians.rst").write_text(example("figure", "rst"))
     planned = snakemake(copy, small_config(), "-n", "--printshellcmds")
     assert jobs(planned.stdout)["medians"] == 1, planned.stderr
     job = re.search(r"^rule medians:\n(.*?)\n\n", planned.stdout, re.DOTALL | re.MULTILINE)[1]
@@ -86,17 +68,17 @@ def test_a_figure_is_one_module_and_a_caption(copy):
     assert made.returncode == 0, made.stderr
     assert (copy.parent / "results/small/figures/medians/tiny.png").read_bytes().startswith(b"\x89PNG")
 
-    (copy / "src/smdl/figures/medians.py").write_text(MEDIANS.replace("points: pd", "centroids: pd"))
+    (copy / "src/smdl/figures/medians.py").write_text(module.replace("points: pd", "centroids: pd"))
     refused = snakemake(copy, small_config(), "-n")
     assert "figure medians: no rule makes the table centroids; there are " in refused.stderr
     assert "Traceback" not in refused.stderr
 
 
 def test_a_scheme_is_one_file(copy):
-    (copy / "src/smdl/compression/schemes/shrink.py").write_text(example("schemes.md", "python"))
+    (copy / "src/smdl/compression/schemes/shrink.py").write_text(example("scheme", "python"))
     config = small_config()
     config["models"]["tiny"]["steps"] = [10, 20, 30]
-    config["compression"]["schemes"] |= yaml.safe_load(example("schemes.md", "yaml"))["compression"]["schemes"]
+    config["compression"]["schemes"] |= yaml.safe_load(example("scheme", "yaml"))["compression"]["schemes"]
 
     planned = snakemake(copy, config, "-n", profile="slurm-plain")
     assert jobs(planned.stdout)["shrink"] == 3, planned.stderr
@@ -120,12 +102,12 @@ def test_a_scheme_is_one_file(copy):
 
 
 def test_a_ruler_is_one_file(copy):
-    (copy / "src/smdl/rulers/unevenness.py").write_text(example("rulers.md", "python"))
+    (copy / "src/smdl/rulers/unevenness.py").write_text(example("ruler", "python"))
     config = small_config()
     config["models"]["tiny"]["steps"] = [30]
     del config["models"]["tiny"]["window"], config["compression"]["schemes"]["prune"]
     others = {ruler: {"enabled": False} for ruler in RULERS}
-    config["rulers"] = {**others, **yaml.safe_load(example("rulers.md", "yaml"))["rulers"]}
+    config["rulers"] = {**others, **yaml.safe_load(example("ruler", "yaml"))["rulers"]}
 
     planned = snakemake(copy, config, "-n", profile="slurm-plain")
     assert jobs(planned.stdout)["unevenness"] == 1, planned.stderr
@@ -142,17 +124,63 @@ def test_a_ruler_is_one_file(copy):
     assert "`rulers.unevenness.largest`" in reference
     assert "### unevenness" in reference
 
-    made = snakemake(copy, config, "--", "results/small/tables/rulers.csv")
+    made = snakemake(copy, config, "--", "results/small/tables/rulers.csv", "results/small/tables/runs.csv")
     assert made.returncode == 0, made.stderr
+    files = pd.read_csv(copy.parent / "results/small/tables/runs.csv")["file"]
+    assert "rulers/unevenness/tiny/step30/unevenness.parquet" in set(files)
     for table in ("measures", "rulers"):
         assert "unevenness" in set(pd.read_csv(copy.parent / f"results/small/tables/{table}.csv")["measure"])
 
 
 def test_a_ruler_that_runs_the_model_goes_where_the_gpus_are(copy):
-    text = example("rulers.md", "python").replace("version = 1", "version = 1\n    runs_model = True")
+    text = example("ruler", "python").replace("version = 1", "version = 1\n    runs_model = True")
     (copy / "src/smdl/rulers/unevenness.py").write_text(text)
     rules = "from smdl.runtime.cluster.resources import GPU_RULES; print(*GPU_RULES)"
     assert "unevenness" in run(copy, sys.executable, "-c", rules).stdout.split()
     planned = snakemake(copy, small_config(), "-n", profile="slurm-plain")
     inputs = re.search(r"^rule unevenness:\n *input: ([^\n]*)", planned.stdout, re.MULTILINE)[1]
     assert "corpus/blocks.npy" in inputs
+
+
+def test_the_files_of_a_new_ruler_hold_back_the_disk_window(copy):
+    (copy / "src/smdl/rulers/unevenness.py").write_text(example("ruler", "python"))
+    config = small_config()
+    config["models"] = {"far": {"source": "hub", "repo": "lab/far", "context": 64, "parameters": 9, "steps": [1, 2]}}
+    config["disk"] = {"window": 1}
+    planned = snakemake(copy, config, "-n")
+    waits = next(job for job in planned.stdout.split("rule turn:")[1:] if "turns/far/step2" in job.split("\n\n")[0])
+    assert "rulers/unevenness/far/step1/unevenness.parquet" in waits.split("output:")[0]
+
+
+def test_a_source_is_one_file(copy):
+    (copy / "src/smdl/sources/archive.py").write_text(example("source", "python"))
+    for step in (10, 20):
+        folder = copy.parent / f"results/small/trained/tiny/step{step}"
+        shutil.make_archive(str(copy.parent / f"step{step}"), "zip", folder)
+    config = small_config()
+    config["models"] = yaml.safe_load(example("source", "yaml"))["models"]
+    config["disk"] = {"window": 1}
+    config["compression"]["schemes"].pop("prune")
+
+    planned = snakemake(copy, config, "-n", profile="slurm-plain")
+    counts = jobs(planned.stdout)
+    assert (counts["unpack"], counts["turn"]) == (2, 2), planned.stderr
+    asked = re.search(r"^rule unpack:.*?resources: ([^\n]*)", planned.stdout, re.DOTALL | re.MULTILINE)[1]
+    assert "gres=gpu:1" not in asked.replace("gpu=0", "")
+    assert "mem_mb=" in asked and "runtime=" in asked
+
+    wrong = small_config()
+    wrong["models"] = {"packed": {"source": "archive", "archive": "x", "steps": [10]}}
+    refused = snakemake(copy, wrong, "-n")
+    assert "unknown key 'archive'; did you mean archives?" in refused.stderr
+    wrong["models"] = {"packed": {"source": "archive", "archives": "other{step}.zip", "steps": [10]}}
+    refused = snakemake(copy, wrong, "-n")
+    assert "the model has no checkpoint of step 10; there is no file other{step}.zip" in refused.stderr
+    reference = run(copy, sys.executable, "-c", "from smdl.reference_docs import configuration; print(configuration())")
+    assert "`models.<name>.archives`" in reference.stdout
+    assert "archive - zip archives of checkpoints on disk" in reference.stdout
+
+    made = snakemake(copy, config, "--", "results/small/tables/regressions.csv", "results/small/tables/runs.csv")
+    assert made.returncode == 0, made.stderr
+    assert pd.read_csv(copy.parent / "results/small/tables/checkpoints.csv")["model"].tolist() == ["packed"] * 2
+    assert not list((copy.parent / "results/small/unpacked").rglob("*.safetensors")), "deleted after use"

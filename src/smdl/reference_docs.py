@@ -132,9 +132,9 @@ def schema(kind: type[Config] = Study) -> str:
 
 # Every generated page, by its path as seen from docs/.
 PAGES: dict[str, Callable[[], str]] = {
-    "configuration.md": configuration,
-    "config.schema.json": schema,
-    "outputs.md": outputs,
+    "reference/configuration.md": configuration,
+    "reference/config.schema.json": schema,
+    "reference/outputs.md": outputs,
     **{f"../experiments/{name}/reference.md": partial(experiment, name) for name in NAMES},
     **{f"../experiments/{name}/config.schema.json": partial(schema, config_of(name)) for name in NAMES},
 }

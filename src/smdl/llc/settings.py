@@ -75,7 +75,7 @@ class Grid(Section):
 
 
 class Memory(Section):
-    """Ways to save memory; docs/memory.md says how much, and what each costs in accuracy."""
+    """Ways to save memory; docs/findings/memory.md says how much, and what each costs in accuracy."""
 
     anchor: Literal["float32", "bfloat16"] = Field(
         "float32",

@@ -19,7 +19,7 @@ NO_MODEL = "(all)"
 GB = 1e9
 # The rules that fetch checkpoints.
 FETCHING = {source.making.rule for source in SOURCES.values() if source.making and source.making.temporary}
-# Vectors as long as the weights: w, w*, second moment and gradient of a chain, and chunks (docs/pythia.md, Memory).
+# Vectors as long as the weights: w, w*, second moment and gradient of a chain, and chunks (docs/findings/memory.md).
 CHAIN_COPIES, FORWARD_COPIES = 4.1, 1.5
 
 

@@ -1,6 +1,6 @@
 """What Snakemake's SLURM executor plugin (2.8.0) leaves open, closed.
 
-Six gaps, each seen on a real cluster (docs/slurm.md has the measurements):
+Six gaps, each seen on a real cluster (docs/how-to/slurm.md has the measurements):
 
 1. A query that SLURM does not answer makes the plugin forget its running jobs, and the workflow waits for ever.
 2. PREEMPTED, and NODE_FAIL when SLURM may requeue, count as "goes on"; when SLURM does not requeue, for ever.
