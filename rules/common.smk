@@ -150,7 +150,8 @@ def source_asks(source):
     """What a source's job asks a cluster for; one with the network runs beside Snakemake, few at a time."""
     if source.making.network:
         return {"hub": 1}
-    return asks(source.making.copies, lambda wc: MODELS[wc.model].tokens(STUDY.corpus.context))
+    asked = asks(source.making.copies, lambda wc: MODELS[wc.model].tokens(STUDY.corpus.context))
+    return asked if source.making.runs_model else {**asked, "gpu": 0}
 
 
 def decided_by_source(wildcards):

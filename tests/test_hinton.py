@@ -9,7 +9,7 @@ from scipy.special import expit
 from scipy.stats import norm
 
 from smdl.experiments.hinton.data import Cases, make
-from smdl.experiments.hinton.experiment import run, shape_of, summarise
+from smdl.experiments.hinton.experiment import cases_of, run, shape_of, summarise
 from smdl.experiments.hinton.network import Shape, expected_squared_error, logistic_moments, output, output_moments
 from smdl.experiments.hinton.settings import Hinton, Rule
 from smdl.experiments.hinton.training import relative_error, ridge, train_exact, train_noisy
@@ -141,7 +141,7 @@ def test_the_experiment_on_a_small_scale():
 
 def test_a_higher_coefficient_leaves_fewer_bits_in_the_weights():
     settings = tiny()
-    training, _ = settings.cases(0)
+    training, _ = cases_of(settings, 0)
     prior = MixturePrior.evenly_spaced(-0.24, 0.24, 5)
     nats = [
         train_noisy(training, settings.shape, prior, [coefficient], 50, 1e-2, 0.15, 0.1, seed=0).weight_nats
@@ -152,6 +152,6 @@ def test_a_higher_coefficient_leaves_fewer_bits_in_the_weights():
 
 def test_weight_decay_shrinks_the_weights():
     settings = tiny()
-    training, _ = settings.cases(0)
+    training, _ = cases_of(settings, 0)
     norms = [train_exact(training, settings.shape, decay, 0.15, 200, seed=0).norm().item() for decay in (0.0, 10.0)]
     assert norms[1] < norms[0]

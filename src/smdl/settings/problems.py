@@ -84,13 +84,17 @@ def _line(error: dict[str, Any], raw: dict[str, Any], schema: dict[str, Any]) ->
 def _place(loc: tuple[str | int, ...], raw: Any) -> tuple[list[str | int], list[str | int]]:
     """The part of ``loc`` that leads to something in ``raw``, and what else it says (tags of unions, a missing key)."""
     path, rest, here = [], [], raw
+    # A union's tag stands between the path of a section and a key of it, which may have the tag's name.
+    tag = None
     for part in loc:
         inside = part in here if isinstance(here, dict) else isinstance(here, list) and isinstance(part, int)
-        if inside and rest[-1:] != ["[key]"]:
+        if inside and part != tag and rest[-1:] != ["[key]"]:
             path.append(part)
             here = here[part]
+            tag = here.get("source") if isinstance(here, dict) else None
         else:
             rest.append(part)
+            tag = None
     return path, rest
 
 

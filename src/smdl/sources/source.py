@@ -58,6 +58,8 @@ class Making:
     """The type of what ``decides`` gives; None for all settings of the model."""
     copies: int = 1
     """How many vectors as long as the weights the job holds in memory."""
+    runs_model: bool = False
+    """Whether the job runs the model, on a GPU where that is large."""
     network: bool = False
     """Whether the job needs the network: it then runs where Snakemake runs, and is tried again when it fails."""
     temporary: bool = False

@@ -99,6 +99,7 @@ class Train(Source):
         tables=(TRAINING,),
         settings=Recipe,
         copies=6,
+        runs_model=True,
     )
 
     architecture: Architecture
