@@ -1,10 +1,10 @@
-"""Memory of the sampler in each of its modes, bytes a parameter, and what each mode costs in accuracy.
+"""Memory of the sampler in each of its modes, bytes per parameter, and what each mode costs in accuracy.
 
     python benchmarks/llc_memory.py          writes results/benchmarks/llc_memory.json (some five minutes on 2 cores)
 
 Memory: the peak of a fresh process over two steps, less that of one that only imports, at two sizes of a GPT-NeoX
-model with so few tokens that activations do not count; bytes a parameter is the slope between the sizes. Accuracy: the
-learning coefficient of a few linear networks of known answer, at the settings of make calibration.
+model with so few tokens that activations do not count; bytes per parameter is the slope between the sizes. Accuracy:
+the learning coefficient of a few linear networks of known answer, at the settings of make calibration.
 
     python benchmarks/llc_memory.py --gpus   prints what each Pythia size then needs, from that file
 """
@@ -45,7 +45,7 @@ PYTHIA = {
     "6.9b": (32, 4096, 6857302016),
     "12b": (36, 5120, 11846072320),
 }
-# How a chain may run: mode, and token blocks a backward pass (32: all of them, with checkpointing).
+# How a chain may run: mode, and token blocks per backward pass (32: all of them, with checkpointing).
 CHAINS = {
     "float32": ("float32", 32),
     "float32, 1 block at once": ("float32, gradient accumulated", 1),

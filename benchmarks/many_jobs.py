@@ -2,7 +2,7 @@
 
     .venv/bin/python tests/slurm/cluster.py --accounting -- .venv/bin/python benchmarks/many_jobs.py [--jobs 100]
 
-runs config.yaml through profiles/slurm. The DAG is that of the full study but for its downloads, which are no SLURM
+runs config.yaml through profiles/slurm. The DAG is that of the full study without its downloads, which are no SLURM
 jobs: every model is trained instead, in one job. Rules, profile, executor plugin, guard and controller are the real
 ones; only what a job runs is replaced, by a sleep and the making of its outputs. Written to
 results/benchmarks/many_jobs.json: jobs, the seconds to plan and to send them (submission rate while there was something
@@ -36,7 +36,7 @@ TINY = {"layers": 1, "hidden": 8, "heads": 2}
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--jobs", type=int, default=100, help="in the queue at once; the profile's own number is 100")
-    parser.add_argument("--sleep", type=float, default=1, help="seconds a job")
+    parser.add_argument("--sleep", type=float, default=1, help="seconds per job")
     arguments = parser.parse_args()
     os.environ.update(SITE)
     folder = Path(tempfile.mkdtemp(prefix="smdl-many-jobs-"))

@@ -55,7 +55,7 @@ def main() -> None:
 
 
 def measured(config: dict, results: Path, model: str, step: int) -> pd.DataFrame:
-    """Critical levels, evaluations and seconds of both modes, a row a scheme, variant and tolerance."""
+    """Critical levels, evaluations and seconds of both modes, a row per scheme, variant and tolerance."""
     splits = read_splits(results / "corpus/splits.parquet")
     blocks, calibration = (
         load_split(results / "corpus/blocks.npy", splits, name) for name in ("evaluation", "calibration")
@@ -80,7 +80,7 @@ def measured(config: dict, results: Path, model: str, step: int) -> pd.DataFrame
 
 
 def summary(rows: pd.DataFrame) -> dict:
-    """Evaluations are counted once a variant, differences over all tolerances where the curve has a crossing."""
+    """Evaluations are counted once per variant, differences over all tolerances where the curve has a crossing."""
     once = rows.drop_duplicates([name for name in KEY if name != "epsilon"])
     jobs = rows.drop_duplicates(["model", "step", "scheme"])
     crossing = rows[rows["coordinate_curve"].notna()]

@@ -116,6 +116,12 @@ def made_by(source):
     }
 
 
+def log_of_source(source):
+    """The log of a source's job."""
+    place = "{model}/step{step}" if source.making.per_step else "{model}"
+    return f"<logs>/{source.making.rule}/{place}.log"
+
+
 def of_trainings():
     """The tables that sources write with the weights."""
     return sorted(
@@ -163,7 +169,7 @@ def decided_by_source(wildcards):
 def weights(wildcards):
     """What holds the weights of a checkpoint: the folder that a job of its source makes, or the user's own."""
     making = MODELS[wildcards.model].making
-    # Whether the user's have changed is told by their content (``folder_content``), not by the folder's time.
+    # Whether the user's have changed is decided by their content (``folder_content``), not by the folder's time.
     return f"<results>/{making.folder}" if making else ancient(users_folder(wildcards))
 
 
@@ -182,13 +188,13 @@ OF_CHECKPOINT = {
 
 
 def folder_content(wildcards):
-    """What tells that the weights in the user's folder are others than before; None for those that a job made."""
+    """What shows that the weights in the user's folder are others than before; None for those that a job made."""
     made = MODELS[wildcards.model].making
     return None if made else weights_fingerprint(users_folder(wildcards))
 
 
 def corpus_content():
-    """What tells that the texts or the tokenizer on this disk are others than before; None where there are none."""
+    """What shows that the texts or the tokenizer on this disk are others than before; None where there are none."""
     folder = config["corpus"]["path"] if config["corpus"]["source"] == "local" else None
     return text_fingerprint(folder, config["corpus"]["tokenizer"])
 
@@ -326,7 +332,7 @@ def chains():
 
 
 def declared_figures():
-    """The figures of the study, but for those of tables that it does not make; one line per mistake in any."""
+    """The figures of the study, except those of tables that it does not make; one line per mistake in any."""
     found = figures.declared()
     captions = workflow.current_basedir.join("../docs/captions")
     captioned = [

@@ -16,7 +16,7 @@ for source, declared in DECLARED_SOURCES.items():
             output:
                 **made_by(declared),
             log:
-                f"<logs>/{declared.making.rule}/{{model}}{'/step{step}' * declared.making.per_step}.log",
+                log_of_source(declared),
             wildcard_constraints:
                 model=of_source(source),
             retries: 3 * declared.making.network

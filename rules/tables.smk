@@ -20,7 +20,7 @@ rule settings:
 
 
 rule checkpoints:
-    """One row a checkpoint: its digest, size and loss."""
+    """One row per checkpoint: its digest, size and loss."""
     input:
         manifests=of_checkpoints("<results>/reference/{model}/step{step}/manifest.parquet"),
         losses=of_checkpoints("<results>/reference/{model}/step{step}/losses.parquet"),
@@ -38,7 +38,7 @@ rule checkpoints:
 
 
 rule llc:
-    """One row a checkpoint: the LLC with its error, control, diagnostics and status."""
+    """One row per checkpoint: the LLC with its error, control, diagnostics and status."""
     input:
         draws=chains(),
         checkpoints="<results>/tables/checkpoints.parquet",

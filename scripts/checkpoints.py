@@ -1,4 +1,4 @@
-"""Rule checkpoints: one row a checkpoint, its digest, size and loss."""
+"""Rule checkpoints: one row per checkpoint, its digest, size and loss."""
 
 from smdl.runtime.job import job
 

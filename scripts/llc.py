@@ -1,4 +1,4 @@
-"""Rule llc: one row a checkpoint, the LLC with its error, control, diagnostics and status."""
+"""Rule llc: one row per checkpoint, the LLC with its error, control, diagnostics and status."""
 
 from smdl.runtime.job import job
 

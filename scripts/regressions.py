@@ -1,4 +1,4 @@
-"""Rule regressions: critical level on LLC, a line a model, over the config's window and over all checkpoints."""
+"""Rule regressions: critical level on LLC, a line per model, over the config's window and over all checkpoints."""
 
 from smdl.runtime.job import job
 

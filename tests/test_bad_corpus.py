@@ -303,13 +303,13 @@ PLANNED = {
     "package: nothing left for a batch": (
         {"source": "package", "name": "kjv", "blocks": {"sampling": 258_554, "evaluation": 16, "calibration": 16}},
         {},
-        "models.tiny.training.batch_size: 8 blocks a step, and the corpus leaves at most 4 for training",
+        "models.tiny.training.batch_size: 8 blocks per step, and the corpus leaves at most 4 for training",
     ),
     "local: too many blocks": ({}, {"a.txt": b"x" * 900}, "corpus.blocks: 96 blocks of 16 tokens are asked for, and"),
     "local: nothing left for a batch": (
         {"blocks": {"sampling": 104, "evaluation": 10, "calibration": 10}},
         TEXT,
-        "models.tiny.training.batch_size: 8 blocks a step, and the corpus leaves at most 4 for training",
+        "models.tiny.training.batch_size: 8 blocks per step, and the corpus leaves at most 4 for training",
     ),
     "local: no text": ({}, {"a.md": b"text"}, "holds no .txt/.jsonl/.json/.parquet (or .gz, .zst) file"),
     "local: an empty folder": ({}, {}, "holds no .txt/.jsonl/.json/.parquet (or .gz, .zst) file"),
@@ -384,7 +384,9 @@ def test_a_corpus_that_cannot_do_stops_a_dry_run_with_its_line(tmp_path):
     config["models"]["tiny"]["training"]["batch_size"] = 10**6
     run = snakemake(tmp_path, config, "-n")
     assert run.returncode == 1
-    assert "models.tiny.training.batch_size: 1000000 blocks a step, and the corpus leaves at most 258494" in run.stderr
+    assert (
+        "models.tiny.training.batch_size: 1000000 blocks per step, and the corpus leaves at most 258494" in run.stderr
+    )
     assert "Traceback" not in run.stderr
     assert not jobs(run.stdout)
 
@@ -432,4 +434,4 @@ def test_blocks_that_are_damaged_or_others_are_one_line(blocks, damage):
     text = refused(lambda: load_split(path, splits, "sampling"))
     assert text.startswith(f"{path}: ")
     assert said in text
-    assert text.endswith("delete it and run again: it is made anew")
+    assert text.endswith("delete it and run again: it is made again")

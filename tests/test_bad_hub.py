@@ -256,7 +256,7 @@ def test_a_step_of_5000_digits_is_no_step(hub):
 ANSWERS = {
     "the API sends to itself": ("loop", "/api/models", "sends from one address to the next without an end"),
     "the API has no end": ("endless", "/api/models", "sends more than was asked for, or without an end"),
-    "the API drips": ("drip", "/api/models", "in 4 attempts (fewer than 1000 bytes a second)"),
+    "the API drips": ("drip", "/api/models", "in 4 attempts (fewer than 1000 bytes per second)"),
     "the API is silent": ("stall", "/api/models", "no connection to http://127.0.0.1"),
     "a file sends to itself": ("loop", "/resolve/", "sends from one address to the next without an end"),
     "a file has no end": ("endless", "/stored/", "4 times what arrived was not what"),

@@ -20,7 +20,7 @@ from smdl.tables.study import LOSSES, TRAINING
 from workflow import small_config, snakemake
 
 ROWS = [{"model": "tiny", "step": 1, "split": "sampling", "block": i, "loss": float(i)} for i in range(2000)]
-ANEW = "delete it and run again: it is made anew"
+ANEW = "delete it and run again: it is made again"
 
 
 @pytest.fixture

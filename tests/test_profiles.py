@@ -106,10 +106,10 @@ def test_the_docs_count_with_the_rates_of_the_code():
     gpu, cpu = (f"{rate:.0e}".replace("e+", "e") for rate in (resources.GPU_RATE, resources.CPU_RATE))
     gpu, cpu = (re.sub(r"e0?", "e", rate) for rate in (gpu, cpu))
     slurm, pythia = ((ROOT / "docs/how-to" / name).read_text() for name in ("slurm.md", "pythia.md"))
-    assert f"{gpu} a second on a GPU and {cpu} on a core" in slurm
-    assert f"six operations a weight and token at {gpu} a second" in pythia
-    stated = {rate for text in (slurm, pythia) for rate in re.findall(r"\b\d(?:\.\d+)?e\d+ a second", text)}
-    assert stated == {f"{gpu} a second"}
+    assert f"{gpu} per second on a GPU and {cpu} on a core" in slurm
+    assert f"six operations per weight and token at {gpu} per second" in pythia
+    stated = {rate for text in (slurm, pythia) for rate in re.findall(r"\b\d(?:\.\d+)?e\d+ per second", text)}
+    assert stated == {f"{gpu} per second"}
 
 
 def test_gpus_are_for_models_that_need_them():

@@ -105,7 +105,7 @@ def test_one_training_run_gives_a_line_and_a_rank_correlation_and_no_interval_an
 
 
 def test_a_study_whose_checkpoints_are_all_left_out_has_its_tables():
-    """No draws, no losses, no levels: a row a checkpoint with its status, and nothing that is fitted."""
+    """No draws, no losses, no levels: a row per checkpoint with its status, and nothing that is fitted."""
     audit = pd.DataFrame({"model": "m", "step": [1, 2], "excluded": True, "reason": "same weights"})
     assert CHECKPOINTS.conform(gather.checkpoints(empty(MANIFEST), empty(LOSSES))).empty
     found = LLC.conform(marked(gather.llc(empty(DRAWS), empty(CHECKPOINTS), audit, {}, GATES), {"m": [1, 2]}, ["ok"]))

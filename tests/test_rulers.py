@@ -241,7 +241,7 @@ def test_measures_come_from_every_table_that_is_there():
     negative = {**tables, "llc": tables["llc"].assign(status="negative")}
     assert "llc" not in set(measures(GATHERED, negative, admit=["ok"])["measure"])
     values = MEASURES.conform(measures(RULERS, tables, admit=["ok"])).set_index("measure")["value"]
-    assert values["bits a parameter, huffman at 16"] == 3.5
+    assert values["bits per parameter, huffman at 16"] == 3.5
     assert values["two-part total, huffman"] == 9.0
     assert values["bits back"] == 7.0
     assert values["gzip_signs"] == 1.1

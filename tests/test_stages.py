@@ -3,7 +3,7 @@
 For every stage, a digest of the syntax trees (without comments and docstrings) of its scripts and of all they import
 from smdl is kept in tests/stages.json; likewise for every scheme and every ruler, without what all of them share. When
 the code moved: raise the version of the stage (src/smdl/runtime/stages.py) or of the scheme or ruler (in its class) if
-its numbers may change, so that users' results are made anew, and write the digests with
+its numbers may change, so that users' results are made again, and write the digests with
 
     python tests/test_stages.py
 """

@@ -27,7 +27,7 @@ BOUNDS = {
 
 
 def configuration() -> str:
-    """The reference of the configuration: a row a key, in the order of the models."""
+    """The reference of the configuration: a row per key, in the order of the models."""
     parts = [
         GENERATED,
         "# Configuration",
@@ -104,7 +104,7 @@ def _table(table: Table) -> str:
     head = "| column | type | unit | meaning |\n|---|---|---|---|\n"
     rows = [f"| `{c.name}` | {c.type} | {c.unit} | {_cell(c.description)} |" for c in table.columns]
     key = ", ".join(f"`{name}`" for name in table.key)
-    return f"### {table.name}\n\n{table.description} A row is told by {key}.\n\n{head}" + "\n".join(rows)
+    return f"### {table.name}\n\n{table.description} One row per {key}.\n\n{head}" + "\n".join(rows)
 
 
 def _rows(rows: list[tuple[str, ...]]) -> str:

@@ -1,4 +1,4 @@
-"""From the jobs' tables to the study's: one row a checkpoint."""
+"""From the jobs' tables to the study's: one row per checkpoint."""
 
 from collections.abc import Mapping
 

@@ -1,7 +1,7 @@
 """Ordinary least squares of critical levels on the LLC, with what the LLC adds to its rivals.
 
 The points of a line are the checkpoints of one training run. They follow one another and are no sample, so that no
-interval of the slope and no p value can be had from them.
+interval of the slope and no p value can be computed from them.
 """
 
 from dataclasses import dataclass

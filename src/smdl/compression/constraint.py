@@ -27,7 +27,7 @@ class Constraint:
     every: int
 
     def project(self, model: nn.Module, step: int) -> None:
-        """Replace the weights by their compressed selves; what the scheme draws at random is drawn anew a step."""
+        """Replace the weights by their compressed selves; random parts of the scheme are drawn again at every step."""
         self._put(Weights(model), step)
 
     @contextmanager

@@ -1,4 +1,4 @@
-"""Curves: delta loss of a scheme at every level, its tuned parameter chosen anew at each."""
+"""Curves: delta loss of a scheme at every level, its tuned parameter chosen again at each."""
 
 import math
 from collections.abc import Callable, Sequence

@@ -140,10 +140,10 @@ class Headline(Section):
 class Measurement(Section):
     """How the rise of the loss is measured, and where a level is critical."""
 
-    batch_size: Integer = Field(32, ge=1, description="Token blocks a forward pass.")
+    batch_size: Integer = Field(32, ge=1, description="Token blocks per forward pass.")
     dense_bits: Integer = Field(16, ge=1, le=64, description="Bits of a weight that a scheme leaves alone.")
     epsilons: Annotated[tuple[Positive, ...], Distinct] = Field(
-        (0.3, 0.5, 0.7), min_length=1, max_length=100, description="Tolerances (nats a token)."
+        (0.3, 0.5, 0.7), min_length=1, max_length=100, description="Tolerances (nats per token)."
     )
     mode: Literal["search", "curve"] = Field(
         "search",

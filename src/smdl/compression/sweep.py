@@ -46,7 +46,7 @@ def sweep(
 
 
 def curve_rows(points: list[CurvePoint], axis: Axis, elements: int) -> pd.DataFrame:
-    """A row a point, as in the table ``curves``."""
+    """A row per point, as in the table ``curves``."""
     return pd.DataFrame(
         {
             "seed": point.seed,
@@ -66,7 +66,7 @@ def curve_rows(points: list[CurvePoint], axis: Axis, elements: int) -> pd.DataFr
 
 
 def critical_rows(rows: pd.DataFrame, epsilons: Sequence[float]) -> pd.DataFrame:
-    """A row a tolerance, as in the table ``critical``: each seed's crossing, and their mean."""
+    """A row per tolerance, as in the table ``critical``: each seed's crossing, and their mean."""
     found = []
     for epsilon in epsilons:
         crossings, bits = [], []

@@ -20,7 +20,7 @@ from smdl.foundation.lazy import Tensor, nn, torch
 if TYPE_CHECKING:
     from smdl.compression.stored import Stored
 
-# Up to this size a copy costs less than reading anew.
+# Up to this size a copy costs less than reading again.
 KEPT_BYTES = 256 * 2**20
 
 EMBEDDING = "embedding"
@@ -91,7 +91,7 @@ class WeightView:
 
 
 class Weights:
-    """The original weights of a model, which can be had while the model itself carries compressed ones.
+    """The original weights of a model, which can be read while the model itself carries compressed ones.
 
     Those of a large model are read again from its checkpoint, a tensor at a time; no second copy of it is held.
     ``dense_bits`` is the size of a weight that is left as it is. ``calibration`` are the token blocks of the schemes
@@ -148,7 +148,7 @@ class Weights:
         return None if moment is None else moment.to(view.window.device)
 
     def once(self, key: Any, make: Callable[[], Any]) -> Any:
-        """What ``make`` returns, made once a checkpoint: for what does not depend on the level."""
+        """What ``make`` returns, made once per checkpoint: for what does not depend on the level."""
         if key not in self._cache:
             self._cache[key] = make()
         return self._cache[key]

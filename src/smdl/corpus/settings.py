@@ -140,6 +140,6 @@ def check_text(corpus: CorpusText, batches: dict[str, int]) -> Iterator[str]:
     for name, batch in batches.items():
         if batch > there - blocks:
             yield (
-                f"models.{name}.training.batch_size: {batch} blocks a step, and the corpus leaves at"
+                f"models.{name}.training.batch_size: {batch} blocks per step, and the corpus leaves at"
                 f" most {there - blocks} for training: smaller batches, more text, or fewer blocks in corpus.blocks"
             )

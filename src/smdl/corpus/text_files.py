@@ -45,7 +45,7 @@ def most_tokens(folder: str | Path, needed: int) -> int | None:
 
 
 def form_of(name: str) -> str | None:
-    """The suffix that tells how to read a file, compression aside; None for a file that is no text."""
+    """The suffix that says how to read a file, compression aside; None for a file that is no text."""
     path = PurePosixPath(name)
     suffix = PurePosixPath(path.stem).suffix if path.suffix in PACKED else path.suffix
     return suffix if suffix in FORMS and not (suffix == ".parquet" and path.suffix in PACKED) else None

@@ -25,7 +25,7 @@ def draw(curves: pd.DataFrame, points: pd.DataFrame) -> Figure:
         for axis, model in zip(axes[0], models, strict=True):
             _panel(figure, axis, curves[curves["model"] == model], points[points["model"] == model], epsilon)
             axis.set_title(model)
-        axes[0, 0].set_ylabel(r"$\Delta$ loss (nats a token)")
+        axes[0, 0].set_ylabel(r"$\Delta$ loss (nats per token)")
     return figure
 
 

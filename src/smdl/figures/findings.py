@@ -35,7 +35,7 @@ def _draw(findings: pd.DataFrame) -> Figure:
     steps = sorted(findings["step"].unique())
     below.set_xticks(steps, [f"{step:,}" for step in steps], rotation=60, ha="right")
     below.minorticks_off()
-    above.set_ylabel("loss (nats a token)")
+    above.set_ylabel("loss (nats per token)")
     above.legend(ncols=2 if len(models) > 5 else 1, loc="upper right")
     below.set_xlabel("training step")
     below.set_yticks(range(len(models)), models[::-1])

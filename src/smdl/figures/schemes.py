@@ -42,7 +42,7 @@ def draw(curves: pd.DataFrame, points: pd.DataFrame, regressions: pd.DataFrame, 
             own_points, lines = (table[table["variant"] == variant] for table in (points, fits))
             _against_llc(row[-1], own_points, lines, own["unit"].iloc[0], models)
             row[-1].set_title(f"{label(scheme, variant)}\ncritical level at {epsilon:g} nats")
-            row[0].set_ylabel(r"$\Delta$ loss (nats a token)")
+            row[0].set_ylabel(r"$\Delta$ loss (nats per token)")
         _bar(figure, axes[:, -2], steps)
     return figure
 

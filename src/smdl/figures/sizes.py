@@ -1,4 +1,4 @@
-"""Size at the tolerance, in bits a parameter, of every scheme on one axis over training: a panel per model."""
+"""Size at the tolerance, in bits per parameter, of every scheme on one axis over training: a panel per model."""
 
 import matplotlib.pyplot as plt
 import pandas as pd
@@ -33,6 +33,6 @@ def draw(points: pd.DataFrame) -> Figure:
             axis.set_xlabel("training step")
             axis.set_yscale("log", base=2)
             axis.yaxis.set_major_formatter(lambda bits, _: f"{bits:g}")
-        axes[0, 0].set_ylabel(f"size at a rise of {epsilon:g} nats (bits a parameter)")
+        axes[0, 0].set_ylabel(f"size at a rise of {epsilon:g} nats (bits per parameter)")
         figure.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside right center", fontsize=7)
     return figure

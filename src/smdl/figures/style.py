@@ -50,7 +50,7 @@ def nothing(why: str) -> Figure:
 
 
 def save(figure: Figure, *paths: str) -> None:
-    """Write a figure under every path atomically, its format told by the ending, with no date in it."""
+    """Write a figure under every path atomically, its format given by the ending, with no date in it."""
     for path in paths:
         metadata = {"Date": None} if Path(path).suffix in {".svg", ".pdf"} else {}
         with replacing(path) as temporary:

@@ -24,7 +24,7 @@ def draw(checkpoints: pd.DataFrame, llc: pd.DataFrame) -> Figure:
             _llc(column[1], llc[llc["model"] == model].sort_values("step"))
             column[1].set_xlabel("training step")
             column[1].set_xscale("log" if checkpoints["step"].min() > 0 else "symlog")
-        axes[0, 0].set_ylabel("loss (nats a token)")
+        axes[0, 0].set_ylabel("loss (nats per token)")
         axes[1, 0].set_ylabel(r"$\hat\lambda$")
         axes[1, 0].legend(loc="best")
     return figure

@@ -31,7 +31,7 @@ def in_cell(text: Any) -> Any:
     """``text`` as a cell of a CSV file that no spreadsheet runs: an apostrophe before what begins like a formula.
 
     Numbers such as -0.36, and what is no text, stay as they are. Who takes one apostrophe off where it stands before
-    a formula has the text again, but for the kind of its line breaks.
+    a formula has the text again, except for the kind of its line breaks.
     """
     if isinstance(text, str):
         # A lone carriage return would end the row.

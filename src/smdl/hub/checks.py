@@ -33,7 +33,7 @@ LARGEST_TEXT = 100_000_000
 LARGEST_ANSWER = 100_000_000
 
 # Slower than this for so long is as good as no connection; a server may not ask for a longer pause than that.
-SLOWEST_BYTES_A_SECOND = 1000
+SLOWEST_BYTES_PER_SECOND = 1000
 PATIENCE_SECONDS = 60.0
 LONGEST_PAUSE = re.compile(r"\d{1,3}")
 
@@ -135,7 +135,7 @@ def _bound(response: httpx2.Response) -> None:
     longest = int(asked[2]) - int(asked[1]) + 1 if asked else _longest.get()
     # A redirect or a refusal has a body of its own.
     response.stream = _Bounded(response.stream, longest if response.is_success else LARGEST_ANSWER)
-    # huggingface_hub sleeps for as long as it is told to.
+    # huggingface_hub sleeps for as long as the answer says.
     if not LONGEST_PAUSE.fullmatch(response.headers.get("Retry-After", "0").strip()):
         del response.headers["Retry-After"]
     if re.search(r"\bt\s*=\s*\d{4}", response.headers.get("RateLimit", "")):
@@ -155,8 +155,8 @@ class _Bounded(httpx2.SyncByteStream):
             if length > self.longest:
                 raise TooLong
             if now - since > PATIENCE_SECONDS:
-                if recent < SLOWEST_BYTES_A_SECOND * (now - since):
-                    raise httpx2.ReadTimeout(f"fewer than {SLOWEST_BYTES_A_SECOND} bytes a second")
+                if recent < SLOWEST_BYTES_PER_SECOND * (now - since):
+                    raise httpx2.ReadTimeout(f"fewer than {SLOWEST_BYTES_PER_SECOND} bytes per second")
                 recent, since = 0, now
             yield part
 

@@ -1,7 +1,7 @@
 """A checkpoint from a hub: one pinned commit, only the needed files, resumed when cut, checked byte for byte.
 
 Large files go straight to the study's folder and not through huggingface_hub's cache, for two reasons: since version 2
-its downloads begin anew in every process, while a cut transfer of a 10 GB shard must go on where it stopped; and
+its downloads begin again in every process, while a cut transfer of a 10 GB shard must go on where it stopped; and
 weights are temporary here, while the cache would keep them. What the cache already holds is taken from it.
 HF_ENDPOINT, HF_HOME, HF_TOKEN and HF_HUB_OFFLINE mean what they mean to huggingface_hub. What a hub answers is checked
 (smdl.hub.checks) before anything is opened.
@@ -144,7 +144,7 @@ def revision(repo: str, name: str, kind: str = "model") -> Revision:
 
 
 def branches(repo: str) -> list[str]:
-    """The names of all branches of a model repository; StudyError, in one line, where they cannot be had."""
+    """The names of all branches of a model repository; StudyError, in one line, where they cannot be fetched."""
     with explained(repo, "all branches"):
         names = [branch.name for branch in _asked(lambda: HfApi().list_repo_refs(repo)).branches]
     for name in names:
@@ -270,7 +270,7 @@ class _Limited(io.BufferedWriter):
 class RemoteContent(io.RawIOBase):
     """The content of a file on the hub, read in pieces as they are asked for; to be buffered.
 
-    Its size is the checked listing's. Raises StudyError, in one line, where a piece cannot be had.
+    Its size is the checked listing's. Raises StudyError, in one line, where a piece cannot be fetched.
     """
 
     def __init__(self, at: Revision, file: RemoteFile):

@@ -11,7 +11,7 @@ from smdl.tables.study import CONTROL, POSTERIOR
 
 OK = "ok"
 # The test of stationarity: the first tenth of the draws differs from their second half by no more than this many
-# standard errors of the difference, on at least so many draws a chain.
+# standard errors of the difference, on at least so many draws per chain.
 STATIONARY, TESTED = 2, 20
 
 

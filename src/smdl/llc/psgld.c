@@ -106,7 +106,7 @@ static double update_row(float *restrict weights, const float *restrict gradient
     return distance;
 }
 
-/* One update in place of weights and second moment, a row a chain, rows `stride` apart and n long; adds the squared
+/* One update in place of weights and second moment, a row per chain, rows `stride` apart and n long; adds the squared
    distances from the anchor before it to `distances`. `settings` are lr, n_beta, gamma, alpha, eps_rms. */
 void update(float *weights, const float *gradient, const float *anchor, float *second_moment, int64_t rows,
             int64_t stride, int64_t gradient_stride, int64_t n, uint64_t offset, uint32_t step, const int64_t *chains,

@@ -30,7 +30,7 @@ from smdl.llc.settings import Memory, Sampler
 
 # A chunk of the update fits the second-level cache, so that its dozen operations pass over main memory once.
 CHUNK = {"cpu": 1 << 16, "cuda": 1 << 24}
-# Up to this many weights the whole gradient is held and all move at once: a call a parameter would cost more.
+# Up to this many weights the whole gradient is held and all move at once: a call per parameter would cost more.
 HELD = 1 << 22
 MEDIAN_OF = 1 << 20
 

@@ -9,7 +9,7 @@ from smdl.corpus.settings import CorpusText
 from smdl.settings.base import Distinct, Flag, FromOne, Integer, NotNegative, Number, Positive, Section, section
 
 N_BETA = "Inverse temperature times sample size."
-BATCH_SIZE = "Token blocks a minibatch."
+BATCH_SIZE = "Token blocks per minibatch."
 BURN_IN = "Steps left out at a chain's start (not published)."
 DRAWS = "Draws a chain, after burn-in."
 BETWEEN = "Steps from draw to draw."
@@ -115,7 +115,7 @@ class Llc(Sampler):
     )
     chains: Integer = Field(4, ge=2, le=1000, description="Chains a checkpoint; R-hat needs two.")
     chains_per_job: Integer = Field(
-        1, ge=1, description="Chains that one job samples, one after another; a checkpoint is loaded once a job."
+        1, ge=1, description="Chains that one job samples, one after another; a checkpoint is loaded once per job."
     )
     burn_in: Integer = Field(0, ge=0, le=10**9, description=BURN_IN)
     burn_in_test: Flag = Field(
@@ -135,7 +135,7 @@ class ModelLlc(Section):
     """Sampler settings of this model that differ from the common ones."""
 
     lr: Positive | None = Field(None, description="Learning rate of the sampler.")
-    sequences_at_once: FromOne | None = Field(None, description="Token blocks a backward pass.")
+    sequences_at_once: FromOne | None = Field(None, description="Token blocks per backward pass.")
     n_beta: Positive | None = Field(None, description=N_BETA)
     gamma: NotNegative | None = Field(None, description="Strength of the localisation.")
     batch_size: FromOne | None = Field(None, description=BATCH_SIZE)

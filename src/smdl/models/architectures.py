@@ -65,7 +65,7 @@ def objections(config: dict[str, Any], schemes: Iterable[str]) -> Iterator[str]:
 
 
 def _nature(config: dict[str, Any]) -> str:
-    """In brackets what kind of model a config.json tells of, where it is told."""
+    """In brackets what kind of model a config.json describes, where it says so."""
     if config.get("is_encoder_decoder"):
         return " (an encoder-decoder)"
     if any(config.get(name) for name in EXPERTS):

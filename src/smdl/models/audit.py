@@ -20,7 +20,7 @@ def shared_weights(parts: pd.DataFrame, limits: Limits) -> pd.DataFrame:
 
     ``parts`` has a row for every file or tensor: model, step, sha256, size (bytes or elements). Result: a row a
     checkpoint with shared (fraction, 0 to 1), shared_with and wrong. Of steps of one model with the same weights only
-    the latest can have trained them, so the earlier ones are wrong; of two models nothing tells, so both are.
+    the latest can have trained them, so the earlier ones are wrong; of two models both are, since nothing decides.
     """
     totals = parts.groupby(CHECKPOINT)["size"].sum()
     pieces = parts.groupby([*CHECKPOINT, "sha256"], as_index=False)["size"].sum()
@@ -43,7 +43,7 @@ def own_findings(manifest: pd.DataFrame, losses: pd.DataFrame) -> pd.DataFrame:
     """What the tables ``manifest`` and ``losses`` say against each checkpoint by itself, whatever the others are.
 
     Weights that are not finite, weights that are all constants (a file of zeros, say), losses that are not finite.
-    Result: a row a checkpoint with finite (of the weights), a flag for each of OWN_REASONS, and reason, empty where
+    Result: a row per checkpoint with finite (of the weights), a flag for each of OWN_REASONS, and reason, empty where
     nothing speaks against it.
     """
     manifest = parameters_of(manifest)
@@ -63,7 +63,7 @@ def _told(flags: np.ndarray, reasons: tuple[str, ...]) -> list[str]:
 def wrong_tensors(manifest: pd.DataFrame) -> pd.DataFrame:
     """How many parameters of a checkpoint are missing, too many, or differ in shape or type from most of its model's.
 
-    ``manifest`` has model, step, parameter, shape, dtype. Result: a row a checkpoint with their number wrong_tensors
+    ``manifest`` has model, step, parameter, shape, dtype. Result: a row per checkpoint with their number wrong_tensors
     and the name of the first, wrong_tensor.
     """
     rows = []

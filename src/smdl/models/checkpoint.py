@@ -54,7 +54,7 @@ class Checkpoint:
         return load_split(self.files.blocks, self.splits, split)
 
     def losses(self, split: str) -> np.ndarray:
-        """Losses (nats a token) of the checkpoint itself on the blocks of ``sampling`` or ``evaluation``, (blocks,)."""
+        """Losses (nats per token) of the blocks of ``sampling`` or ``evaluation``, shape (blocks,)."""
         return losses_of_split(read_table(self.files.losses), split)
 
     def load(self, dtype: str | None = None) -> nn.Module:

@@ -11,7 +11,7 @@ from smdl.tables import read_table
 def check_weights(folder: str | Path, path: str | Path) -> None:
     """StudyError, in one line, where the tensors in ``folder`` are not those of the table ``manifest`` at ``path``.
 
-    Every stored byte is read: about a second a GB, once a job.
+    Every stored byte is read: about a second a GB, once per job.
     """
     manifest = read_table(path)
     listed = dict(zip(manifest["tensor"], manifest["sha256"], strict=True))

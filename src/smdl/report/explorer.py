@@ -177,7 +177,7 @@ def _marks(models: list[str]) -> dict[str, Any]:
                 {"field": "model"},
                 {"field": "step", "type": "quantitative"},
                 *({"field": f, "type": "quantitative", "format": ".4g", "title": t} for f, t in numbers.items()),
-                {"field": "loss", "type": "quantitative", "format": ".4g", "title": "loss (nats a token)"},
+                {"field": "loss", "type": "quantitative", "format": ".4g", "title": "loss (nats per token)"},
                 *({"field": f, "title": t} for f, t in texts.items()),
             ],
         },

@@ -23,7 +23,7 @@ def make(study: Path) -> list[Path]:
     """Write ``report.html`` and ``report.zip`` into the folder ``study`` from what is there; their paths.
 
     The front page is written first, to ``report/front.rst``, where the workflow's ``report`` directive finds it.
-    Tables and figures that wait to be made anew are left out, as those that are not there. Raises StudyError where
+    Tables and figures that wait to be made again are left out, as those that are not there. Raises StudyError where
     there is nothing to show.
     """
     jobs = progress(study)

@@ -1,4 +1,4 @@
-"""The configuration of a study as rows: one a key, with its meaning."""
+"""The configuration of a study as rows: one per key, with its meaning."""
 
 from collections.abc import Iterator
 from typing import Any

@@ -3,7 +3,7 @@
 import pandas as pd
 
 ONE_RUN = (
-    "The checkpoints of one training run are no independent sample: no interval and no p value can be had from them."
+    "Checkpoints of one training run are no independent sample: no interval and no p value can be computed from them."
 )
 
 

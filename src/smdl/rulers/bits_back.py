@@ -26,9 +26,9 @@ BITS_BACK = Table(
         Column("weight_bits", NUMBER, "mixture bound of KL(Q || P), summed over the weights", "bits"),
         Column("bits_per_parameter", NUMBER, "weight_bits over the number of weights", "bits"),
         Column("prior_bits", NUMBER, "parameters of the prior, 32 bits each", "bits"),
-        Column("loss", NUMBER, "loss without noise", "nats a token"),
-        Column("expected_loss", NUMBER, "expected loss of the noisy weights", "nats a token"),
-        Column("expected_loss_se", NUMBER, "its standard error over sampled weights", "nats a token"),
+        Column("loss", NUMBER, "loss without noise", "nats per token"),
+        Column("expected_loss", NUMBER, "expected loss of the noisy weights", "nats per token"),
+        Column("expected_loss_se", NUMBER, "its standard error over sampled weights", "nats per token"),
         Column("data_bits", NUMBER, "n times the expected loss over ln 2", "bits"),
         Column("total_bits", NUMBER, "weights, prior and data", "bits"),
     ),
@@ -42,7 +42,7 @@ class BitsBack(Ruler):
     components: Integer = Field(5, ge=1, le=1000, description="Gaussians of the mixture prior.")
     steps: Integer = Field(200, ge=1, le=10**9, description="Updates of the noise.")
     lr: Number = Field(0.05, gt=0, description="Adam's rate on log deviations.")
-    batch_size: Integer = Field(16, ge=1, description="Token blocks a minibatch.")
+    batch_size: Integer = Field(16, ge=1, description="Token blocks per minibatch.")
     initial_std: Number = Field(
         0.01,
         gt=0,

@@ -98,7 +98,7 @@ class Coding(Ruler):
     @classmethod
     def measures(cls, tables: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
         coding, totals = tables["coding"], tables["two_part"]
-        names = "bits a parameter, " + coding["code"] + " at " + coding["levels"].astype(str)
+        names = "bits per parameter, " + coding["code"] + " at " + coding["levels"].astype(str)
         least = totals[totals["choice"] == "least total"]
         parts = (
             from_rows(coding, names, "bits_per_parameter"),

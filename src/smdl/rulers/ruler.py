@@ -38,7 +38,7 @@ class Cost:
 class Curve:
     """The curve that a ruler follows: what was evaluated of one variant of a scheme at a checkpoint.
 
-    ``points`` are its rows of the table ``curves``, ``epsilons`` the tolerances of the study (nats a token),
+    ``points`` are its rows of the table ``curves``, ``epsilons`` the tolerances of the study (nats per token),
     ``dense_bits`` the bits of a weight that the scheme leaves alone.
     """
 

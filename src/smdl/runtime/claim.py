@@ -20,7 +20,7 @@ from snakemake.persistence.file import FilePersistence
 from smdl.foundation.files import replacing
 
 RECORDS = "smdl-runs"
-# The clock that start times are told by may be set while a process runs.
+# The clock of start times may be set while a process runs.
 CLOCK_SECONDS = 10.0
 
 
@@ -112,7 +112,7 @@ def claim(records: Path, own: Run) -> None:
 
 
 def runs(records: Path) -> dict[Path, Run]:
-    """The runs whose records are there; a record that is torn or of another make tells nothing, and is left out."""
+    """The runs whose records are there; a record that is torn or of another version is left out."""
     found = {}
     for path in sorted(records.glob("*.json")):
         try:

@@ -1,6 +1,6 @@
-"""What tells, when a run is planned, that files of the user's are others than before: their names, sizes and content.
+"""How it is noticed, when a run is planned, that the user's files are others than before: by names, sizes and content.
 
-Times do not count, so that a file which is copied anew or touched reruns nothing. Content is read up to a limit, and
+Times do not count, so that a file which is copied again or touched reruns nothing. Content is read up to a limit, and
 beyond it in samples over the whole length: other weights differ nearly everywhere. What samples miss, a job finds that
 reads the weights (smdl.models.same_weights).
 """

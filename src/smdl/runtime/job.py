@@ -70,10 +70,10 @@ class Job:
 
 @contextmanager
 def job(snakemake: Any, *, network: bool = False) -> Iterator[Job]:
-    """Run a script's body with its output in the rule's log and a StudyError told as one line.
+    """Run a script's body with its output in the rule's log and a StudyError said in one line.
 
     Output is captured at the file-descriptor level, so that what C and CUDA libraries print reaches the log too. Only
-    a job with ``network`` may reach a hub; all others are told to stay offline, wherever they run. A job ends at once,
+    a job with ``network`` may reach a hub; all others stay offline, wherever they run. A job ends at once,
     with empty outputs, where its inputs ``screening`` or ``manifest`` and ``losses`` speak against its checkpoint. A
     job whose Snakemake was killed is warned, as by SIGTERM.
     """

@@ -39,7 +39,7 @@ def gpu_hours(job: PlannedJob) -> float:
 
 
 def plan(study: Study, jobs: list[PlannedJob], results: Path) -> pd.DataFrame:
-    """A row a model and one for the whole: jobs, GPU hours, memory a GPU needs, GB to download, peak on disk (GB)."""
+    """A row per model and one for the whole: jobs, GPU hours, memory a GPU needs, GB to download, peak on disk (GB)."""
     rows = []
     for name in [*study.models, NO_MODEL]:
         own = [job for job in jobs if (job.model or NO_MODEL) == name]

@@ -53,7 +53,7 @@ def _name(config: Path) -> str:
     except (yaml.YAMLError, UnicodeDecodeError):
         written = None
     if not isinstance(written, dict) or not isinstance(written.get("study"), str):
-        raise StudyError(f"{config} is damaged: it names no study; delete it and run the study again, to write it anew")
+        raise StudyError(f"{config} is damaged: it names no study; delete it and run the study again")
     return written["study"]
 
 
@@ -72,7 +72,7 @@ def snakemake(study: Path, *arguments: str) -> str:
 
 
 def reason(output: str, errors: str) -> str:
-    """Why Snakemake failed, from its standard output, where a dry run tells it, and its standard error.
+    """Why Snakemake failed, from its standard output, where a dry run says it, and its standard error.
 
     What the workflow's own checks say stands last in ``errors``, as ``the configuration is not right`` and its lines.
     """
@@ -119,7 +119,7 @@ def failures(state: Path) -> set[str]:
 
 
 def progress(study: Path, state: Path = Path(".snakemake")) -> pd.DataFrame:
-    """One row a job: rule, model, state, outputs, log, seconds as last measured, elapsed seconds of a running one.
+    """One row per job: rule, model, state, outputs, log, seconds as last measured, elapsed seconds of a running one.
 
     To be called where Snakemake ran (``enter``).
     """
@@ -196,7 +196,7 @@ def last_lines(log: str, count: int) -> list[str]:
 
 
 def told(jobs: pd.DataFrame, at_once: int | None = None) -> str:
-    """``jobs`` as text: a line a rule, the time left, what runs and what failed.
+    """``jobs`` as text: a line per rule, the time left, what runs and what failed.
 
     ``at_once`` jobs are taken to run side by side; by default as many as run now.
     """

@@ -36,7 +36,7 @@ def _screened_out(screening: str, wildcards: Any) -> bool:
 
 
 def leave_empty(output: Any) -> None:
-    """Write every named output of a job: the table that its name, file or folder tells, without rows; else a folder."""
+    """Write every named output of a job: the table of its name, file or folder, without rows; else a folder."""
     known = {table.name: table for tables in by_theme().values() for table in tables}
     for name, path in output.items():
         file = Path(path)

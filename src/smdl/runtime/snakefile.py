@@ -74,8 +74,8 @@ def _plan_whatever_may_not_be_written() -> None:
 
 def before_jobs(workflow: Any) -> None:
     """To be called by ``onstart``: jobs start without delay, and all end when the run is asked to."""
-    # Snakemake's limit of 100 new jobs a second, its default, looks for jobs once a second for every job that has ever
-    # ended, until that takes a whole core. Nothing here starts jobs faster.
+    # Snakemake's limit of 100 new jobs per second, its default, looks for jobs once per second for every job that has
+    # ever ended, until that takes a whole core. Nothing here starts jobs faster.
     workflow.scheduler.job_rate_limiter = None
     if workflow.local_exec and workflow.is_main_process:
         stop.end_jobs_when_asked(workflow.scheduler.exit_gracefully)

@@ -13,7 +13,7 @@ STAGES = {
     "known_answers": 1,
     "sweep": 2,
     "compress": 3,
-    "gather": 2,
+    "gather": 3,
     "figures": 2,
     "theory": 1,
     "rulers": 1,

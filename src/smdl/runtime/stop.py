@@ -25,7 +25,7 @@ def told(number: int) -> str:
 
 
 def heed(handler: Callable[[int], None]) -> None:
-    """Call ``handler`` on every signal that asks for an end, but for those that whoever started us has us ignore."""
+    """Call ``handler`` on every signal that asks for an end, except those that whoever started us has us ignore."""
     for number in SIGNALS:
         if signal.getsignal(number) is not signal.SIG_IGN:
             signal.signal(number, lambda number, _: handler(number))

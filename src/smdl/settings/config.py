@@ -35,7 +35,7 @@ def understood(raw: Any, kind: type[Kind]) -> tuple[dict[str, Any], Kind]:
     try:
         typed = kind.model_validate(copied)
     except ValidationError as error:
-        # What explains a mistake is not imported for a config without one: Snakemake starts twice a job.
+        # What explains a mistake is not imported for a config without one: Snakemake starts twice per job.
         from smdl.settings.problems import problems
 
         raise _not_right(lines + problems(error, copied, kind)) from None
@@ -60,7 +60,7 @@ def _not_right(lines: list[str]) -> StudyError:
 
 
 class _Copy:
-    """Copies a config into plain dictionaries, lists, text and numbers; of all else ``lines`` are told.
+    """Copies a config into plain dictionaries, lists, text and numbers; ``lines`` collects all else.
 
     YAML's anchors may make a small file stand for an endless one, so entries are counted.
     """

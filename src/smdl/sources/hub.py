@@ -9,7 +9,7 @@ from smdl.settings.base import Repository, Section, StepBranch, Text
 from smdl.sources.source import Making, Task
 from smdl.sources.stored import Stored
 
-# EleutherAI/pythia, README: 154 checkpoints a model.
+# EleutherAI/pythia, README: 154 checkpoints per model.
 PYTHIA_STEPS = {0, *(2**i for i in range(10)), *range(1000, 143001, 1000)}
 
 
@@ -61,7 +61,7 @@ class Hub(Stored):
         return {}
 
     def has_step(self, step: int) -> bool:
-        """Whether the public suite has it; of others the listing tells."""
+        """Whether the public suite has it; of others the listing shows it."""
         return not self.repo.startswith("EleutherAI/pythia") or "{step}" not in self.revision or step in PYTHIA_STEPS
 
     def known_steps(self) -> str:

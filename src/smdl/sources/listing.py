@@ -24,7 +24,7 @@ def listing(models: dict[str, dict[str, Any]]) -> pd.DataFrame:
     Of the schemes only those count that cannot handle every model. Each config.json is fetched, once, and looked at.
 
     The final weights stand under the last step that has a branch, or under the one after it where the study has that
-    step and it differs. Raises StudyError with a line for every checkpoint that cannot be had.
+    step and it differs. Raises StudyError with a line for every checkpoint that cannot be fetched.
     """
     rows, problems = [], []
     for name, model in models.items():

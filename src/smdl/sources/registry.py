@@ -51,6 +51,6 @@ def _described(source: type[Source]) -> str:
 
 
 SOURCES = MappingProxyType(_declared())
-"""The sources by name, each with the key ``source`` that tells it from the others."""
+"""The sources by name, each with the key ``source`` that distinguishes it from the others."""
 
 AnyModel = Annotated[reduce(or_, SOURCES.values()), Field(discriminator="source")]

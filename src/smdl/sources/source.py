@@ -49,7 +49,7 @@ class Making:
     """The folder of weights below the study's results. With {step} there is one job per checkpoint and the folder is
     the checkpoint; else one per model, whose checkpoints are folders ``step{step}`` in it."""
     version: int
-    """To be raised when the weights change: then they are made anew."""
+    """To be raised when the weights change: then they are made again."""
     reads: tuple[str, ...] = ()
     """What the job reads: ``corpus``, the token blocks and their splits; or ``listing``, what the hubs have."""
     tables: tuple[Table, ...] = ()

@@ -28,7 +28,7 @@ class Training(Section):
     """(train) AdamW, linear warm-up, cosine decay to a tenth."""
 
     steps: Integer = Field(ge=1, le=10**9, description="Length of the learning-rate schedule (steps).")
-    batch_size: Integer = Field(ge=1, le=10**6, description="Token blocks a step.")
+    batch_size: Integer = Field(ge=1, le=10**6, description="Token blocks per step.")
     lr: Number = Field(gt=0, description="Peak learning rate.")
     warmup: Integer = Field(0, ge=0, description="Steps of linear warm-up.")
     weight_decay: Number = Field(0.01, ge=0, description="AdamW's decoupled weight decay.")

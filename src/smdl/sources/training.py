@@ -46,7 +46,7 @@ def train(
 ) -> Iterator[tuple[int, float]]:
     """Train ``model`` in place, writing ``folder``/step{step} at every step of ``save_at``, and yield (step, loss).
 
-    The loss (nats a token) is that of the minibatch seen at the step, before the update. Under a projecting
+    The loss (nats per token) is that of the minibatch seen at the step, before the update. Under a projecting
     ``constraint`` the checkpoints are projected; under a straight-through one they are the uncompressed weights. Raises
     StudyError where the loss is not finite, and where ``blocks`` are fewer than a batch.
     """

@@ -90,7 +90,7 @@ def _none(setting: Setting, status: str, reason: str) -> dict[str, Any]:
 
 
 def summarise(sweep: pd.DataFrame, loss: pd.Series, critical: pd.Series) -> pd.DataFrame:
-    """The rows of the table ``sweep_settings``: a row a model and setting, over the model's checkpoints.
+    """The rows of the table ``sweep_settings``: a row per model and setting, over the model's checkpoints.
 
     ``loss`` and ``critical``, the coordinate of the headline scheme's critical level, are indexed by (model, step).
     """

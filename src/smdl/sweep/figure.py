@@ -1,4 +1,4 @@
-"""Heat maps of the settings sweep, one figure a model."""
+"""Heat maps of the settings sweep, one figure per model."""
 
 from typing import Any
 

@@ -20,7 +20,7 @@ from smdl.foundation.files import replacing
 from smdl.foundation.names import in_cell
 
 PROVENANCE_KEY = b"smdl"
-ANEW = "delete it and run again: it is made anew"
+ANEW = "delete it and run again: it is made again"
 
 TEXT = pa.string()
 INTEGER = pa.int64()

@@ -47,8 +47,8 @@ AUDIT = Table(
         Column("wrong_tensor", TEXT, "name of the first of them; empty where there is none"),
         Column("shared", NUMBER, "largest fraction of the weights that equals another checkpoint's"),
         Column("shared_with", TEXT, "that other checkpoint; empty where nothing is shared"),
-        Column("loss", NUMBER, "mean loss over the blocks", "nats a token"),
-        Column("loss_se", NUMBER, "its standard error over blocks", "nats a token"),
+        Column("loss", NUMBER, "mean loss over the blocks", "nats per token"),
+        Column("loss_se", NUMBER, "its standard error over blocks", "nats per token"),
         Column(
             "reason",
             TEXT,

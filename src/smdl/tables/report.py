@@ -13,7 +13,7 @@ EXCLUSIONS = Table(
         Column("what", TEXT, "llc, or critical level"),
         Column("scheme", TEXT, "compression scheme; empty for an LLC"),
         Column("variant", TEXT, "variant of the scheme; empty for an LLC"),
-        Column("epsilon", NUMBER, "tolerance; empty for an LLC", "nats a token"),
+        Column("epsilon", NUMBER, "tolerance; empty for an LLC", "nats per token"),
         Column("status", TEXT, "what is wrong with the estimate"),
         Column("reason", TEXT, "the figure that decided the status"),
         IN_WINDOW,

@@ -16,7 +16,7 @@ _INTERVAL = "of the 95 % interval over resampled models; empty within a model, a
 RULERS = Table(
     "rulers",
     "Every measure of complexity against every notion of compressibility. The checkpoints of one training run are no"
-    " independent sample: no interval and no p value can be had within a model.",
+    " independent sample: no interval and no p value can be computed within a model.",
     ("measure", "compressibility", "epsilon", "scope"),
     (
         Column("measure", TEXT, "measure of complexity"),

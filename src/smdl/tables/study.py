@@ -37,7 +37,7 @@ CORPUS = Table(
         Column("source", TEXT, "where the text came from; for a hub the dataset and its commit"),
         Column("first", INTEGER, "index of the split's first block"),
         Column("blocks", INTEGER, "number of blocks"),
-        Column("context", INTEGER, "tokens a block", "tokens"),
+        Column("context", INTEGER, "tokens per block", "tokens"),
         Column("vocabulary", INTEGER, "size of the vocabulary", "tokens"),
         Column("sha256", TEXT, "digest of the split's tokens"),
     ),
@@ -47,7 +47,7 @@ TRAINING = Table(
     "training",
     "Loss over the training of a model that the study trains itself.",
     ("model", "step"),
-    (MODEL, STEP, Column("loss", NUMBER, "minibatch loss before the step's update", "nats a token")),
+    (MODEL, STEP, Column("loss", NUMBER, "minibatch loss before the step's update", "nats per token")),
 )
 
 MANIFEST = Table(
@@ -80,7 +80,7 @@ LOSSES = Table(
         STEP,
         Column("split", TEXT, "sampling or evaluation"),
         Column("block", INTEGER, "index of the block in its split"),
-        Column("loss", NUMBER, "mean next-token cross-entropy of the block", "nats a token"),
+        Column("loss", NUMBER, "mean next-token cross-entropy of the block", "nats per token"),
     ),
 )
 
@@ -95,9 +95,9 @@ CHECKPOINTS = Table(
         Column("dtype", TEXT, "type of the stored weights"),
         Column("sha256", TEXT, "digest over the digests of all tensors"),
         Column("finite", FLAG, "whether every weight is finite"),
-        Column("loss", NUMBER, "mean loss of the evaluation blocks", "nats a token"),
-        Column("loss_se", NUMBER, "standard error of the loss over blocks", "nats a token"),
-        Column("sampling_loss", NUMBER, "mean loss of the sampling blocks, L_n(w*)", "nats a token"),
+        Column("loss", NUMBER, "mean loss of the evaluation blocks", "nats per token"),
+        Column("loss_se", NUMBER, "standard error of the loss over blocks", "nats per token"),
+        Column("sampling_loss", NUMBER, "mean loss of the sampling blocks, L_n(w*)", "nats per token"),
         Column("norm", NUMBER, "Euclidean norm of all weights"),
     ),
     gathered=True,
@@ -113,8 +113,8 @@ DRAWS = Table(
         Column("kind", TEXT, "posterior, or control (n_beta = 0: localisation noise alone)"),
         Column("chain", INTEGER, "number of the chain"),
         Column("draw", INTEGER, "index of the recorded step, negative in burn-in"),
-        Column("loss", NUMBER, "loss of the step's minibatch at the weights before the step", "nats a token"),
-        Column("baseline", NUMBER, "loss of the same minibatch at w*", "nats a token"),
+        Column("loss", NUMBER, "loss of the step's minibatch at the weights before the step", "nats per token"),
+        Column("baseline", NUMBER, "loss of the same minibatch at w*", "nats per token"),
         Column("distance", NUMBER, "Euclidean distance from w*"),
     ),
 )
@@ -141,14 +141,14 @@ LLC = Table(
         ),
         Column("control_se", NUMBER, "standard error of the control"),
         Column("llc_minus_control", NUMBER, "llc without localisation noise"),
-        Column("loss", NUMBER, "L_n(w*) over the sampling blocks", "nats a token"),
+        Column("loss", NUMBER, "L_n(w*) over the sampling blocks", "nats per token"),
         Column("status", TEXT, "ok, or why the estimate is not to be trusted"),
         Column("reason", TEXT, "the figure that decided the status"),
         Column("lr", NUMBER, "learning rate of the sampler"),
         Column("n_beta", NUMBER, "inverse temperature times sample size"),
         Column("gamma", NUMBER, "strength of the localisation"),
         Column("chains", INTEGER, "number of chains"),
-        Column("draws", INTEGER, "draws a chain after burn-in"),
+        Column("draws", INTEGER, "draws per chain after burn-in"),
         Column("burn_in", INTEGER, "steps left out at the start of a chain, by setting or by the test of stationarity"),
         IN_WINDOW,
         Column("admitted", FLAG, "whether the status is one with which a checkpoint enters a regression"),
@@ -169,8 +169,8 @@ CURVES = Table(
         Column("level", NUMBER, "level of the scheme: n_q of quantizers, say"),
         Column("coordinate", NUMBER, "the level as drawn and interpolated, in its unit: log2 n_q (bits) of quantizers"),
         UNIT,
-        Column("delta_loss", NUMBER, "rise of the loss on the evaluation blocks", "nats a token"),
-        Column("delta_loss_se", NUMBER, "its standard error, paired over blocks", "nats a token"),
+        Column("delta_loss", NUMBER, "rise of the loss on the evaluation blocks", "nats per token"),
+        Column("delta_loss_se", NUMBER, "its standard error, paired over blocks", "nats per token"),
         Column("blocks", INTEGER, "evaluation blocks it is a mean of: fewer where their confidence interval sufficed"),
         Column("tuned", NUMBER, "chosen value of the scheme's tuned parameter; empty where there is none"),
         Column("tuned_at_edge", FLAG, "whether it is the outermost value considered: a better one may lie beyond"),
@@ -219,7 +219,7 @@ POINTS = Table(
         Column("llc", NUMBER, "as in the table llc; empty where there is none"),
         Column("llc_se", NUMBER, "its standard error"),
         Column("control", NUMBER, "as in the table llc"),
-        Column("loss", NUMBER, "L_n(w*) over the sampling blocks", "nats a token"),
+        Column("loss", NUMBER, "L_n(w*) over the sampling blocks", "nats per token"),
         Column("llc_status", TEXT, "status of the LLC"),
         IN_WINDOW,
         Column("admitted", FLAG, "whether a regression may use the point: the LLC is admitted and there is a crossing"),
@@ -230,8 +230,8 @@ POINTS = Table(
 
 REGRESSIONS = Table(
     "regressions",
-    "Critical level on LLC by least squares, a line a model, over the config's window and over all checkpoints. The"
-    " checkpoints of one training run are no independent sample: no interval and no p value can be had from them.",
+    "Critical level on LLC by least squares, a line per model, over the config's window and over all checkpoints. The"
+    " checkpoints of one training run are no independent sample: no interval and no p value can be computed from them.",
     ("model", "scheme", "variant", "epsilon", "window"),
     (
         MODEL,

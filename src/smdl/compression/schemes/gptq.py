@@ -47,7 +47,7 @@ class Gptq(Scheme):
             yield Compressed(view, tensor, Size(view.elements, code_bits(level), m.numel() * SCALE_BITS))
 
     def _factor(self, weights: Weights, view: WeightView) -> Tensor | None:
-        """Made once a module and kept in main memory, like the moments."""
+        """Made once per module and kept in main memory, like the moments."""
         moment = weights.inputs(view)
         if moment is None:
             return None

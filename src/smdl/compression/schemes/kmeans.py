@@ -30,7 +30,7 @@ class KMeans(Scheme):
     def compress(self, weights: Weights, level: float, seed: int, tuned: float | None) -> Iterator[Compressed]:
         k = int(level)
         for view in weights.select(self.parameters):
-            # Sorted anew at every level: kept, the sorted weights and their sums would take four models' memory.
+            # Sorted again at every level: kept, the sorted weights and their sums would take four models' memory.
             codebook = fit(*sorted_sums(weights[view]), k, self.iterations)
             size = Size(view.elements, code_bits(k), k * SCALE_BITS)
             yield Compressed(view, nearest(weights[view], codebook), size)

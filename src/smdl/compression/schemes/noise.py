@@ -1,4 +1,4 @@
-"""Gaussian noise on the weights: the scale at which a model breaks tells how precisely its weights matter.
+"""Gaussian noise on the weights: the scale at which a model breaks shows how precisely its weights matter.
 
 Noise is not a code, but noisy weights have a size: by the bits-back argument (Hinton and van Camp, COLT 1993) weights
 w +- sigma under the best Gaussian prior of their tensor cost KL(Q || P) = 1/2 log2(1 + s^2 / sigma^2) bits each on

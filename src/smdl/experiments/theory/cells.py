@@ -1,4 +1,4 @@
-"""Bits a coordinate: the largest quantization cell around w* that stays in the sublevel set {K <= eps}.
+"""Bits per coordinate: the largest quantization cell around w* that stays in the sublevel set {K <= eps}.
 
 A cell of sides l_i in a box of sides L_i takes sum_i log2(L_i / l_i) bits. If the cell could fill the sublevel set,
 this would be b d with b = (lambda / d) log2(1/eps) + O(log log(1/eps) / d) a coordinate (arXiv:2510.12077). A

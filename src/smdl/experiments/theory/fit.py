@@ -1,4 +1,4 @@
-"""Learning coefficient and multiplicity from a curve, with an interval that tells what the curve cannot decide.
+"""Learning coefficient and multiplicity from a curve, with an interval that shows what the curve cannot decide.
 
 Volumes and redundancies obey one law. With L = log(1/eps) and y = -log Vol, or L = log n and y = R_n,
 

@@ -12,7 +12,7 @@ from smdl.experiments.theory.settings import Bits, Clouds, Networks, Redundancy,
 from smdl.llc.settings import Sampler
 
 # A cell of the code holds at least about this many points at the largest n, so that its volume is known to 20 %.
-POINTS_A_CELL = 32
+POINTS_PER_CELL = 32
 
 
 def volumes(name: str, settings: Volumes, seed: int) -> pd.DataFrame:
@@ -46,7 +46,7 @@ def redundancy(name: str, settings: Redundancy, seed: int) -> list[dict[str, Any
     """Rows of the table ``redundancy`` of one model; up to ``coded_n`` observations the data are really coded."""
     model = CODE_MODELS[name]
     points = 2**settings.log2_points
-    largest = min(settings.largest_n, (points / POINTS_A_CELL) ** (1 / model.learning_coefficient))
+    largest = min(settings.largest_n, (points / POINTS_PER_CELL) ** (1 / model.learning_coefficient))
     sizes = np.unique(np.geomspace(settings.smallest_n, largest, settings.sizes).astype(int))
     rows = []
     for replicate in tqdm(range(settings.replicates), desc=name, unit="codebook"):

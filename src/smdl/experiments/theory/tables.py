@@ -70,7 +70,7 @@ REDUNDANCY = Table(
 
 BITS = Table(
     "bits",
-    "Bits a coordinate of the largest cell within the sublevel set.",
+    "Bits per coordinate of the largest cell within the sublevel set.",
     ("model", "cell", "eps"),
     (
         MODEL,

@@ -105,7 +105,7 @@ class NoisySettings:
 
 @dataclass(frozen=True)
 class Description:
-    """Description of a model by noisy weights: lengths in bits, losses in nats a token, and what was learnt.
+    """Description of a model by noisy weights: lengths in bits, losses in nats per token, and what was learnt.
 
     ``expected_loss_se`` is the standard error over the sampled weight vectors.
     """
@@ -214,7 +214,7 @@ def _generator(seed: int, like: Tensor) -> torch.Generator:
 
 
 def describe_checkpoint(loss: Loss, components: int, noise: NoisySettings, seed: int) -> dict[str, float]:
-    """The row of a checkpoint, in bits; the prior is a mixture fitted to all its weights, 32 bits a parameter."""
+    """The row of a checkpoint, in bits; the prior is a mixture fitted to all its weights, 32 bits per parameter."""
     weights = torch.cat([parameter.detach().view(-1) for parameter in loss.parameters]).double().cpu().numpy()
     found = describe(loss, mixture_prior(weights, components), noise, seed)
     prior_bits = float(PARAMETER_BITS * (3 * components - 1))

@@ -31,7 +31,7 @@ def critical_precision(levels: np.ndarray, delta_losses: np.ndarray, epsilon: fl
 
 
 def data_bits(loss: float | np.ndarray, tokens: float) -> float | np.ndarray:
-    """Bits of ``tokens`` tokens at mean cross-entropy ``loss`` (nats a token): n L_n / ln 2."""
+    """Bits of ``tokens`` tokens at mean cross-entropy ``loss`` (nats per token): n L_n / ln 2."""
     return tokens * loss / log(2)
 
 

@@ -59,7 +59,7 @@ def _arrays(weights: Weights, views: Iterable[WeightView]) -> dict[str, np.ndarr
 def two_part_totals(lengths: pd.DataFrame, loss: float, tokens: float, epsilons: Sequence[float]) -> pd.DataFrame:
     """Rows (code, choice, epsilon, levels, bits) at the precision of the least total and at every critical precision.
 
-    ``lengths`` is what ``curve_lengths`` gave, ``loss`` the uncompressed loss (nats a token). A tolerance that no
+    ``lengths`` is what ``curve_lengths`` gave, ``loss`` the uncompressed loss (nats per token). A tolerance that no
     precision keeps has no row.
     """
     rows = []

@@ -49,7 +49,7 @@ def memory_mb(weights: int, dtype: str, copies: int, attempt: int) -> int:
 
 
 def minutes(weights: int, tokens: int, attempt: int, measured: Iterable[float] = ()) -> int:
-    """Time limit (minutes) for forward and backward passes over ``tokens``, six operations a weight and token.
+    """Time limit (minutes) for forward and backward passes over ``tokens``, six operations per weight and token.
 
     ``measured`` holds the wall times (s) of finished jobs of the same work: where there are any, the longest counts.
     """
@@ -76,9 +76,9 @@ def wall_seconds(tables: Iterable[Path]) -> list[float]:
 def device_gb(weights: int, dtype: str, copies: float, tokens: int, vocabulary: int, *, gradient: bool) -> float:
     """Memory (GB) that a GPU needs for ``copies`` of the weights and for a pass over ``tokens`` at once.
 
-    Layers keep about 34 w numbers of 2 bytes a token for the gradient, and 8 w of one layer at a time without it, w the
-    width (Korthikanti et al., arXiv:2205.05198, equation 2); logits and their cross-entropy stand in float32. Width and
-    depth l are not in the config: 12 l w^2 weights with w = 100 l gives the suite's l w within 30 % from 410m on.
+    Layers keep about 34 w numbers of 2 bytes per token for the gradient, and 8 w of one layer at a time without it, w
+    the width (Korthikanti et al., arXiv:2205.05198, equation 2); logits and their cross-entropy stand in float32. Width
+    and depth l are not in the config: 12 l w^2 weights with w = 100 l gives the suite's l w within 30 % from 410m on.
     """
     layers = (weights / (12 * 100**2)) ** (1 / 3)
     width = 100 * layers

@@ -1,4 +1,4 @@
-"""Bits a coordinate of the largest cells within the sublevel sets, for models and for trained networks."""
+"""Bits per coordinate of the largest cells within the sublevel sets, for models and for trained networks."""
 
 import matplotlib.pyplot as plt
 import numpy as np
