@@ -163,8 +163,8 @@ def _uncertainty(study: Study, tables: Tables) -> Iterable[str]:
         yield f"Critical levels: the median standard error is {median}, from paired blocks of text."
     yield (
         "Slopes and correlations: the checkpoints of one training run follow one another and are no independent sample,"
-        " so that no interval and no p value can be computed from them, and none is given. Both quantities mostly go one"
-        " way as training goes on: an R² near 1 is less of a proof than among independent models."
+        " so that no interval and no p value can be computed from them, and none is given. Both quantities mostly go"
+        " one way as training goes on: an R² near 1 is less of a proof than among independent models."
     )
 
 
