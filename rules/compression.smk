@@ -30,3 +30,23 @@ for scheme, declared in DECLARED.items():
             settings=scheme_settings(scheme),
         script:
             "../scripts/compress.py"
+
+
+rule compression_tables:
+    """All curves and all critical levels."""
+    input:
+        curves=of_schemes("<results>/compression/{scheme}/{model}/step{step}/curves.parquet"),
+        critical=of_schemes("<results>/compression/{scheme}/{model}/step{step}/critical.parquet"),
+    output:
+        curves="<results>/tables/curves.parquet",
+        curves_csv=csv("curves"),
+        critical="<results>/tables/critical.parquet",
+        critical_csv=csv("critical"),
+    log:
+        "<logs>/tables/compression.log",
+    conda:
+        "../envs/analysis.yaml"
+    params:
+        version=stage_version("gather"),
+    script:
+        "../scripts/compression_tables.py"

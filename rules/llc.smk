@@ -32,3 +32,30 @@ rule llc_chains:
         ),
     script:
         "../scripts/llc_chains.py"
+
+
+rule llc:
+    """One row per checkpoint: the LLC with its error, control, diagnostics and status."""
+    input:
+        draws=chains(),
+        checkpoints="<results>/tables/checkpoints.parquet",
+        audit="<results>/tables/audit.parquet",
+    output:
+        table="<results>/tables/llc.parquet",
+        csv=csv("llc"),
+    log:
+        "<logs>/tables/llc.log",
+    conda:
+        "../envs/analysis.yaml"
+    params:
+        version=stage_version("gather"),
+        settings=canonical(
+            {
+                "gates": config["llc"]["gates"],
+                "burn_in_test": config["llc"]["burn_in_test"],
+                "sampler": {model: sampler_settings(model) for model in MODELS},
+                "regression": {"windows": WINDOWS, "admit": config["regression"]["admit"]},
+            }
+        ),
+    script:
+        "../scripts/llc.py"

@@ -64,3 +64,21 @@ rule reference:
         ),
     script:
         "../scripts/reference.py"
+
+
+rule checkpoints:
+    """One row per checkpoint: its digest, size and loss."""
+    input:
+        manifests=of_checkpoints("<results>/reference/{model}/step{step}/manifest.parquet"),
+        losses=of_checkpoints("<results>/reference/{model}/step{step}/losses.parquet"),
+    output:
+        table="<results>/tables/checkpoints.parquet",
+        csv=csv("checkpoints"),
+    log:
+        "<logs>/tables/checkpoints.log",
+    conda:
+        "../envs/analysis.yaml"
+    params:
+        version=stage_version("gather"),
+    script:
+        "../scripts/checkpoints.py"

@@ -5,7 +5,22 @@ report: "../docs/captions/front.rst"
 
 
 localrules:
+    settings,
     report,
+
+
+rule settings:
+    """Write the config as it was understood, defaults included."""
+    output:
+        "<results>/config.yaml",
+    log:
+        "<logs>/settings.log",
+    conda:
+        "../envs/analysis.yaml"
+    params:
+        settings=lambda wc: canonical(config),
+    script:
+        "../scripts/settings.py"
 
 
 rule exclusions:

@@ -3,7 +3,8 @@
 from smdl.runtime.job import job
 
 with job(snakemake, network=True) as this:
-    from smdl.sources.listing import listing
+    from smdl.sources.listing import Listed, listing
     from smdl.tables.audit import LISTING
 
-    this.write_with_csv(snakemake.output.table, snakemake.output.csv, LISTING, listing(this.settings))
+    models = {name: Listed(**asked) for name, asked in this.settings.items()}
+    this.write_with_csv(snakemake.output.table, snakemake.output.csv, LISTING, listing(models))

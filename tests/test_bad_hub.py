@@ -19,7 +19,7 @@ from smdl.foundation.errors import StudyError
 from smdl.hub import checks as hub_checks
 from smdl.hub import client
 from smdl.models.pickles import to_safetensors
-from smdl.sources.listing import listing
+from smdl.sources.listing import Listed, listing
 from smdl.tables.audit import LISTING
 
 REPO = "lab/small"
@@ -248,7 +248,7 @@ def test_branches_that_are_no_answer(hub, answer):
 def test_a_step_of_5000_digits_is_no_step(hub):
     for name in ("step1", "step" + "9" * 240, "step٣"):
         hub.model(REPO).commit(name, SHARDS)
-    rows = listing({"small": {"repo": REPO, "revision": "step{step}", "steps": [1], "schemes": []}})
+    rows = listing({"small": Listed(repo=REPO, revision="step{step}", steps=[1])})
     assert set(rows["step"]) == {1}
 
 
@@ -397,7 +397,7 @@ ROWS = {
 @pytest.mark.parametrize("edited", ROWS)
 def test_the_table_listing_is_checked_when_it_is_read_back(hub, edited):
     hub.model(REPO).commit("step1", SHARDS)
-    rows = LISTING.conform(listing({"small": {"repo": REPO, "revision": "step{step}", "steps": [1], "schemes": []}}))
+    rows = LISTING.conform(listing({"small": Listed(repo=REPO, revision="step{step}", steps=[1])}))
     whole = client.pinned(rows, "small", 1)
     assert whole.commit == hub.model(REPO).branches["step1"]
     assert len(client.weight_files(whole)) == len(SHARDS)

@@ -20,7 +20,7 @@ from smdl.hub import client
 from smdl.models.loading import load
 from smdl.models.parameters import contents, tensors
 from smdl.models.pickles import to_safetensors
-from smdl.sources.listing import listing
+from smdl.sources.listing import Listed, listing
 
 REPO = "lab/small"
 CHUNK = 16384  # huggingface_hub writes 10 MB at a time, which is more than these checkpoints have
@@ -308,8 +308,8 @@ def test_no_space_is_told_before_the_download_and_during_it(hub, tmp_path):
 
 def test_a_repository_of_one_checkpoint_is_listed(hub):
     """A revision without {step} is one checkpoint; the final weights stand beside it where they are others."""
-    rows = listing({"small": {"repo": REPO, "revision": "main", "steps": [0], "schemes": []}})
+    rows = listing({"small": Listed(repo=REPO, revision="main", steps=[0])})
     assert set(rows["step"]) == {0}
     assert rows["wanted"].all()
-    rows = listing({"small": {"repo": REPO, "revision": "step1", "steps": [0], "schemes": []}})
+    rows = listing({"small": Listed(repo=REPO, revision="step1", steps=[0])})
     assert rows.groupby("step")["wanted"].all().to_dict() == {0: True, 1: False}

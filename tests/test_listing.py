@@ -9,7 +9,7 @@ from hub.checkpoints import files_of, small_model
 from hub.server import Hub
 from smdl.foundation.errors import StudyError
 from smdl.hub import client
-from smdl.sources.listing import listing
+from smdl.sources.listing import Listed, listing
 
 
 @pytest.fixture(scope="module")
@@ -32,7 +32,7 @@ def hub(monkeypatch, tmp_path):
 
 
 def model(name: str, *steps: int, revision: str = "step{step}", schemes: tuple[str, ...] = ()) -> dict:
-    return {name: {"repo": f"lab/{name}", "revision": revision, "steps": list(steps), "schemes": list(schemes)}}
+    return {name: Listed(repo=f"lab/{name}", revision=revision, steps=steps, schemes=schemes)}
 
 
 def with_config(files: dict[str, bytes], **changes: object) -> dict[str, bytes]:

@@ -3,8 +3,8 @@
 import pandas as pd
 
 from smdl.compression.settings import Headline
+from smdl.tables.study import CHECKPOINT
 
-CHECKPOINT = ["model", "step"]
 CURVE = ["scheme", "variant", "epsilon"]
 NO_WINDOW = (1, 0)
 """Of a model that no line is fitted to: no step lies between."""

@@ -6,6 +6,7 @@ from smdl.foundation.errors import StudyError
 from smdl.models.loading import digest
 from smdl.models.parameters import contents, tensors
 from smdl.tables import read_table
+from smdl.tables.study import CHECKPOINT
 
 
 def check_weights(folder: str | Path, path: str | Path) -> None:
@@ -19,7 +20,7 @@ def check_weights(folder: str | Path, path: str | Path) -> None:
     if stored == listed:
         return
     differing = sorted(name for name in stored.keys() | listed.keys() if stored.get(name) != listed.get(name))
-    model, step = manifest[["model", "step"]].iloc[0]
+    model, step = manifest[CHECKPOINT].iloc[0]
     raise StudyError(
         f"weights of {model} step {step} are not those of the manifest: {len(differing)} of {len(listed)} tensors in"
         f" {folder} differ, the first {differing[0]}: put the old ones back, or remove {path} and run again to measure"

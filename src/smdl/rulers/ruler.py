@@ -12,14 +12,13 @@ from pydantic import Field
 
 from smdl.settings.base import Flag, Section
 from smdl.tables import Table
+from smdl.tables.study import CHECKPOINT
 
 if TYPE_CHECKING:
     from smdl.compression.scheme import Scheme
     from smdl.models.checkpoint import Checkpoint
 
 Rows = pd.DataFrame | list[dict[str, Any]]
-
-CHECKPOINT = ["model", "step"]
 
 
 @dataclass(frozen=True)

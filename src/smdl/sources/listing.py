@@ -5,6 +5,7 @@ The final weights are listed too, for comparison: early branches that serve them
 
 import re
 import tempfile
+from collections.abc import Mapping
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
@@ -14,36 +15,45 @@ import pandas as pd
 from smdl.foundation.errors import StudyError
 from smdl.hub import client as hub
 from smdl.models.architectures import objections, parsed
+from smdl.settings.base import Count, Name, Repository, Section, StepBranch
 
 FINAL = "main"
 
 
-def listing(models: dict[str, dict[str, Any]]) -> pd.DataFrame:
-    """The rows of the table ``listing``; ``models`` gives repo, revision (a pattern), steps and schemes of each.
+class Listed(Section):
+    """What is asked of a model: its branches, by a pattern, and whether these schemes can handle it."""
 
-    Of the schemes only those count that cannot handle every model. Each config.json is fetched, once, and looked at.
+    repo: Repository
+    revision: StepBranch
+    steps: tuple[Count, ...]
+    schemes: tuple[Name, ...] = ()
 
-    The final weights stand under the last step that has a branch, or under the one after it where the study has that
-    step and it differs. Raises StudyError with a line for every checkpoint that cannot be fetched.
+
+def listing(models: Mapping[str, Listed]) -> pd.DataFrame:
+    """The rows of the table ``listing`` of some models by name.
+
+    Each config.json is fetched, once, and looked at. The final weights stand under the last step that has a branch, or
+    under the one after it where the study has that step and it differs. Raises StudyError with a line for every
+    checkpoint that cannot be fetched.
     """
     rows, problems = [], []
     for name, model in models.items():
-        repo, branches = model["repo"], hub.branches(model["repo"])
+        repo, branches = model.repo, hub.branches(model.repo)
         listed: dict[int, list[dict[str, Any]]] = {}
         seen: set[str] = set()
-        for step in model["steps"]:
+        for step in model.steps:
             try:
-                at = hub.revision(repo, branch_of(repo, model["revision"], step, branches))
+                at = hub.revision(repo, branch_of(repo, model.revision, step, branches))
                 listed[step] = _files(at)
-                problems += _objections(at, model["schemes"], seen)
+                problems += _objections(at, model.schemes, seen)
             except StudyError as problem:
                 problems.append(str(problem))
-        last = max([*_steps_of(model["revision"], branches), *model["steps"]])
+        last = max([*_steps_of(model.revision, branches), *model.steps])
         final = _files(hub.revision(repo, FINAL))
         if _digests(final) != _digests(listed.get(last, [])):
-            listed[last + 1 if last in model["steps"] else last] = final
+            listed[last + 1 if last in model.steps else last] = final
         rows += [
-            {"model": name, "step": step, "wanted": step in model["steps"], **file}
+            {"model": name, "step": step, "wanted": step in model.steps, **file}
             for step, files in listed.items()
             for file in files
         ]

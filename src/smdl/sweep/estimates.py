@@ -11,7 +11,7 @@ from smdl.foundation.errors import StudyError
 from smdl.llc.estimate import OK, estimate
 from smdl.llc.sampler import Loss, Walker
 from smdl.llc.settings import Gates, Grid, Memory, Sampler
-from smdl.tables.study import CONTROL, POSTERIOR
+from smdl.tables.study import CHECKPOINT, CONTROL, POSTERIOR
 
 # Neighbours in lr whose estimates differ by less than this, or by less than twice the error, share a plateau.
 FLAT = 0.1
@@ -97,7 +97,7 @@ def summarise(sweep: pd.DataFrame, loss: pd.Series, critical: pd.Series) -> pd.D
     rows = []
     for (model, *values), own in sweep.groupby(["model", *SETTING], sort=True):
         kept = own[own["status"] == OK]
-        index = pd.MultiIndex.from_frame(kept[["model", "step"]])
+        index = pd.MultiIndex.from_frame(kept[CHECKPOINT])
         given = np.column_stack([kept["control"], loss.reindex(index)])
         rows.append(
             {

@@ -1,0 +1,38 @@
+"""Critical levels against the LLC: the points of the study, and the lines through them."""
+
+
+rule points:
+    """Critical level and LLC of every checkpoint side by side, for each scheme, variant and tolerance."""
+    input:
+        llc="<results>/tables/llc.parquet",
+        critical="<results>/tables/critical.parquet",
+    output:
+        table="<results>/tables/points.parquet",
+        csv=csv("points"),
+    log:
+        "<logs>/tables/points.log",
+    conda:
+        "../envs/analysis.yaml"
+    params:
+        version=stage_version("gather"),
+        settings=canonical({"headline": config["compression"]["headline"]}),
+    script:
+        "../scripts/points.py"
+
+
+rule regressions:
+    """Critical level on LLC, a line per model, over the config's window and over all checkpoints."""
+    input:
+        points="<results>/tables/points.parquet",
+    output:
+        table="<results>/tables/regressions.parquet",
+        csv=csv("regressions"),
+    log:
+        "<logs>/tables/regressions.log",
+    conda:
+        "../envs/analysis.yaml"
+    params:
+        version=stage_version("gather"),
+        settings=canonical({"windows": WINDOWS}),
+    script:
+        "../scripts/regressions.py"
