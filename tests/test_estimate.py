@@ -5,9 +5,10 @@ import pandas as pd
 import pytest
 import torch
 
-from smdl.llc.chains import block, sample
+from smdl.llc.chains import block, recorded, sample
 from smdl.llc.diagnostics import diagnose
-from smdl.llc.estimate import estimate, stationary_from
+from smdl.llc.estimate import estimate, regime, saturation, stationary_from
+from smdl.llc.sampler import Step
 from smdl.llc.settings import Gates, Sampler
 from smdl.llc.state import StateStore
 
@@ -56,6 +57,56 @@ def test_a_good_chain_is_ok_and_right(tmp_path):
     assert abs(found["llc"] - 200 * 30 / 330) < 4 * found["llc_se"]
     assert found["control"] == pytest.approx(200 * 30 / 300, rel=0.05)
     assert found["llc_minus_control"] == found["llc"] - found["control"]
+    # All directions have one curvature: saturation is n_beta c / (n_beta c + gamma) itself.
+    assert abs(found["saturation"] - 30 / 330) < 4 * found["saturation_se"] + 0.005
+    assert found["regime"] == "trace"
+    assert found["llc_minus_control_se"] < np.hypot(found["llc_se"], found["control_se"]), "draws are paired"
+
+
+def quadratic(curvatures: np.ndarray, n_beta: float, gamma: float, noise: float = 0.0) -> tuple[np.ndarray, np.ndarray]:
+    """Excess losses of independent draws from a quadratic well, with noise of minibatches, and that noise's error."""
+    rng = np.random.default_rng(0)
+    w = rng.standard_normal((4, 2000, len(curvatures))) / np.sqrt(n_beta * curvatures + gamma)
+    excess = (0.5 * curvatures * w**2).sum(axis=-1)
+    return excess + noise * rng.standard_normal(excess.shape), np.full_like(excess, noise)
+
+
+@pytest.mark.parametrize(("n_beta", "name"), [(1, "trace"), (30, "mixed"), (1e5, "dimension")])
+@pytest.mark.parametrize("noise", [0.0, 0.05])
+def test_saturation_of_quadratic_wells_is_their_formula(n_beta, name, noise):
+    curvatures, gamma = np.geomspace(0.01, 100, 200), 300.0
+    p = n_beta * curvatures / (n_beta * curvatures + gamma)
+    found = saturation(*quadratic(curvatures, n_beta, gamma, noise / n_beta), n_beta)
+    true = (p**2).sum() / p.sum()
+    assert abs(found["saturation"] - true) < 4 * found["saturation_se"]
+    assert found["saturation_se"] < 0.1 * true
+    assert abs(found["llc_variance"] - (p**2).sum() / 2) < 4 * found["llc_variance_se"]
+    assert found["regime"] == regime(true) == name
+
+
+def test_the_noise_of_the_minibatch_is_taken_off():
+    excess, noise = quadratic(np.ones(50), 30, 300, noise=1.0)
+    assert saturation(excess, 0 * noise, 30)["saturation"] > 5
+    assert abs(saturation(excess, noise, 30)["saturation"] - 30 / 330) < 0.5
+
+
+def test_where_the_noise_is_not_known_there_is_no_saturation():
+    excess, noise = quadratic(np.ones(50), 30, 300)
+    found = saturation(excess, noise * np.nan, 30)
+    assert np.isnan([found["saturation"], found["saturation_se"], found["llc_variance_se"]]).all()
+    assert found["regime"] == ""
+
+
+def test_the_error_of_a_draw_is_that_of_a_minibatch_without_replacement():
+    rng = np.random.default_rng(0)
+    losses, baseline = rng.normal(3, 1, 40), rng.normal(2, 1, 40)
+    chosen = [rng.choice(40, 10, replace=False) for _ in range(4000)]
+    seen = [recorded(Step(0, batch, torch.from_numpy(losses[batch]), 0.5), baseline) for batch in chosen]
+    differences = [loss - own for loss, own, _, _ in seen]
+    assert np.mean([error**2 for _, _, error, _ in seen]) == pytest.approx(np.var(differences), rel=0.1)
+    everything = np.arange(40)
+    assert recorded(Step(0, everything, torch.from_numpy(losses), 0.5), baseline)[2] == 0
+    assert np.isnan(recorded(Step(0, everything[:1], torch.from_numpy(losses[:1]), 0.5), baseline)[2])
 
 
 def test_negative_where_w_star_is_far_from_a_minimum(tmp_path):

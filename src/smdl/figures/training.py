@@ -6,27 +6,32 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from smdl.figures.style import COLOURS, STYLE, nothing
+from smdl.llc.estimate import DIMENSION_ABOVE, TRACE_BELOW
 
 
 def draw(checkpoints: pd.DataFrame, llc: pd.DataFrame) -> Figure:
-    """Above, the loss on the evaluation blocks; below, the LLC and its control, hollow where not admitted."""
+    """The loss on the evaluation blocks; the LLC and its control, hollow where not admitted; the LLC's saturation."""
     if checkpoints.empty:
         return nothing("There is no checkpoint whose loss was measured.")
     models = list(checkpoints["model"].unique())
     with plt.rc_context(STYLE):
         figure, axes = plt.subplots(
-            2, len(models), figsize=(3.0 * len(models) + 0.6, 4.4), sharex=True, sharey="row", squeeze=False
+            3, len(models), figsize=(3.0 * len(models) + 0.6, 6.0), sharex=True, sharey="row", squeeze=False
         )
         for column, model in zip(axes.T, models, strict=True):
             own = checkpoints[checkpoints["model"] == model].sort_values("step")
             column[0].errorbar(own["step"], own["loss"], own["loss_se"], fmt="o-", color=COLOURS[0], markersize=3.5)
             column[0].set_title(model)
-            _llc(column[1], llc[llc["model"] == model].sort_values("step"))
-            column[1].set_xlabel("training step")
-            column[1].set_xscale("log" if checkpoints["step"].min() > 0 else "symlog")
+            estimates = llc[llc["model"] == model].sort_values("step")
+            _llc(column[1], estimates)
+            _saturation(column[2], estimates)
+            column[2].set_xlabel("training step")
+            if checkpoints["loss"].notna().any():
+                column[2].set_xscale("log" if checkpoints["step"].min() > 0 else "symlog")
         axes[0, 0].set_ylabel("loss (nats per token)")
         axes[1, 0].set_ylabel(r"$\hat\lambda$")
         axes[1, 0].legend(loc="best")
+        axes[2, 0].set_ylabel("saturation")
     return figure
 
 
@@ -49,3 +54,13 @@ def _llc(axis: Axes, own: pd.DataFrame) -> None:
             linewidth=1,
             label="control",
         )
+
+
+def _saturation(axis: Axes, own: pd.DataFrame) -> None:
+    axis.axhspan(-0.05, TRACE_BELOW, color="0.93", linewidth=0)
+    axis.axhspan(DIMENSION_ABOVE, 1.05, color="0.93", linewidth=0)
+    known = own.dropna(subset=["saturation"])
+    axis.errorbar("step", "saturation", "saturation_se", data=known, fmt="o-", color=COLOURS[1], markersize=3.5)
+    axis.set_ylim(-0.05, 1.05)
+    for height, word in ((0.0, "trace"), (0.92, "dimension")):
+        axis.text(0.02, height, word, transform=axis.get_yaxis_transform(), fontsize="small", color="0.4")

@@ -1,5 +1,6 @@
 """A block of chains and their controls, sampled one after another, resumable at any step."""
 
+import math
 import signal
 import sys
 from collections.abc import Iterator, Sequence
@@ -8,15 +9,17 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
+import torch
 from tqdm import tqdm
 
 from smdl.foundation.errors import StudyError
-from smdl.llc.sampler import Loss, Walker
+from smdl.llc.sampler import Loss, Step, Walker
 from smdl.llc.settings import Memory, Sampler
 from smdl.llc.state import StateStore
 from smdl.tables.study import CONTROL, POSTERIOR
 
 FIRST_STEPS = 10
+RECORDED = ("loss", "baseline", "excess_se", "distance")
 WARNING_SIGNALS = (signal.SIGTERM, signal.SIGUSR1, signal.SIGINT)
 
 
@@ -43,7 +46,7 @@ def sample(
     store: StateStore,
     memory: Memory | None = None,
 ) -> pd.DataFrame:
-    """Sample ``chains`` and return a row a recorded step: kind, chain, draw, loss, baseline, distance.
+    """Sample ``chains`` and return a row a recorded step: kind, chain, draw, and what ``recorded`` gives.
 
     ``baseline`` holds the loss (nats) of every sampling sequence at w*, shape (loss.size,). ``draw`` is negative in
     burn-in. Saves its state when it is due and when the process gets a warning signal, which then ends it with a
@@ -67,8 +70,7 @@ def sample(
             for seen in walker.walk(seed, chain.number, n_beta, start):
                 draw = settings.draw_of(seen.step)
                 if draw is not None:
-                    paired = baseline[seen.sequences].mean()
-                    rows.append([index, draw, seen.losses.double().mean().item(), float(paired), seen.distance])
+                    rows.append([index, draw, *recorded(seen, baseline)])
                 progress.update()
                 if index == 0 and seen.step + 1 == FIRST_STEPS:
                     progress.write(stability_note(walker), file=sys.stderr)
@@ -77,6 +79,19 @@ def sample(
                 if warning:
                     raise StudyError(f"stopped by {warning[0]}; the state is saved, run again to go on")
     return _frame(rows, chains)
+
+
+def recorded(seen: Step, baseline: np.ndarray) -> list[float]:
+    """What is kept of a step: loss, baseline, standard error of their difference over the minibatch, distance.
+
+    ``baseline`` holds the loss (nats) of every sampling sequence at w*. Minibatches are drawn without replacement, so
+    that the error of one that holds all sequences is zero; that of a single sequence is not known.
+    """
+    losses, own = seen.losses.double(), baseline[seen.sequences]
+    batch = len(own)
+    spread = float((losses - torch.from_numpy(own.astype(float)).to(losses.device)).std()) if batch > 1 else math.nan
+    error = spread * math.sqrt((1 - batch / len(baseline)) / batch)
+    return [losses.mean().item(), float(own.mean()), error, seen.distance]
 
 
 def stability_note(walker: Walker) -> str:
@@ -105,7 +120,7 @@ def _state(chain: int, step: int, rows: list[list[float]], walker: Walker) -> di
 
 
 def _frame(rows: list[list[float]], chains: Sequence[Chain]) -> pd.DataFrame:
-    frame = pd.DataFrame(rows, columns=["chain", "draw", "loss", "baseline", "distance"])
+    frame = pd.DataFrame(rows, columns=["chain", "draw", *RECORDED])
     index = frame["chain"].astype(int)
     frame["kind"] = [chains[i].kind for i in index]
     frame["chain"] = [chains[i].number for i in index]

@@ -13,6 +13,7 @@ OK = "ok"
 # The test of stationarity: the first tenth of the draws differs from their second half by no more than this many
 # standard errors of the difference, on at least so many draws per chain.
 STATIONARY, TESTED = 2, 20
+TRACE_BELOW, DIMENSION_ABOVE = 0.25, 0.75
 
 
 def estimate(draws: pd.DataFrame, n_beta: float, gates: Gates, burn_in_test: bool = False) -> dict[str, Any]:
@@ -27,7 +28,7 @@ def estimate(draws: pd.DataFrame, n_beta: float, gates: Gates, burn_in_test: boo
     excess = excess_losses(kept, POSTERIOR)
     found = diagnose(excess)
     llc = n_beta * excess.mean()
-    control, control_se = _control(kept, n_beta)
+    control, control_se, difference_se = _control(kept, excess, n_beta)
     status, reason = judge(llc, n_beta * found.se, excess, found, gates)
     return {
         "llc": llc,
@@ -41,6 +42,8 @@ def estimate(draws: pd.DataFrame, n_beta: float, gates: Gates, burn_in_test: boo
         "control": control,
         "control_se": control_se,
         "llc_minus_control": llc - control,
+        "llc_minus_control_se": difference_se,
+        **saturation(excess, chains_by_draws(kept[kept["kind"] == POSTERIOR], "excess_se"), n_beta),
         "status": status,
         "reason": reason,
         "left_out": left_out,
@@ -68,8 +71,48 @@ def _stationary(excess: np.ndarray) -> bool:
 def excess_losses(draws: pd.DataFrame, kind: str) -> np.ndarray:
     """Loss minus paired baseline (nats) of the chains of one kind, shape (chains, draws)."""
     rows = draws[draws["kind"] == kind]
-    table = rows.assign(excess=rows["loss"] - rows["baseline"]).pivot(index="chain", columns="draw", values="excess")
-    return table.to_numpy()
+    return chains_by_draws(rows.assign(excess=rows["loss"] - rows["baseline"]), "excess")
+
+
+def chains_by_draws(rows: pd.DataFrame, column: str) -> np.ndarray:
+    """A column of draws of one kind, shape (chains, draws)."""
+    return rows.pivot(index="chain", columns="draw", values=column).to_numpy()
+
+
+def saturation(excess: np.ndarray, noise: np.ndarray, n_beta: float) -> dict[str, float | str]:
+    """The LLC by the variance of the loss, its ratio to the LLC by the mean, standard errors, and what that says.
+
+    ``excess`` holds the paired excess losses of the draws (nats) and ``noise`` their standard errors over the blocks of
+    the minibatch, both of shape (chains, draws). By the law of total variance, the variance of L_n along the chain is
+    that of ``excess`` less the mean square of ``noise``. For a quadratic loss with curvatures h and p = n_beta h /
+    (n_beta h + gamma), n_beta^2 Var[L_n] is 1/2 sum p^2 where the LLC is 1/2 sum p; without localisation both are the
+    learning coefficient, of a well of any order (Watanabe 2009, section 6.4: singular fluctuation).
+
+    The error of the ratio is that of its linearisation, with the autocorrelation of the draws.
+    """
+    mean = excess.mean()
+    squares = (excess - mean) ** 2 - noise**2
+    variance = squares.mean() * excess.size / (excess.size - 1)
+    ratio = n_beta * variance / mean
+    known = bool(np.isfinite(squares).all()) and mean > 0
+    return {
+        "llc_variance": n_beta**2 * variance,
+        "llc_variance_se": n_beta**2 * diagnose(squares).se if known else np.nan,
+        "saturation": ratio if known else np.nan,
+        "saturation_se": diagnose((n_beta * squares - ratio * excess) / mean).se if known else np.nan,
+        "regime": regime(ratio) if known else "",
+    }
+
+
+def regime(saturation: float) -> str:
+    """What an LLC of that saturation measures.
+
+    With one curvature h saturation is p itself: below 1/4, n_beta h is less than gamma / 3, the LLC nearly
+    proportional to the trace of the Hessian; above 3/4 it is more than 3 gamma, and the LLC counts dimensions.
+    """
+    if saturation < TRACE_BELOW:
+        return "trace"
+    return "dimension" if saturation > DIMENSION_ABOVE else "mixed"
 
 
 def judge(llc: float, se: float, excess: np.ndarray, found: Diagnostics, gates: Gates) -> tuple[str, str]:
@@ -84,8 +127,12 @@ def judge(llc: float, se: float, excess: np.ndarray, found: Diagnostics, gates: 
     return next(((status, reason) for status, failed, reason in faults if failed), (OK, ""))
 
 
-def _control(draws: pd.DataFrame, n_beta: float) -> tuple[float, float]:
+def _control(draws: pd.DataFrame, excess: np.ndarray, n_beta: float) -> tuple[float, float, float]:
+    """The control, its standard error, and that of the LLC minus the control.
+
+    A chain and its control share minibatches and noise: the error of the difference is that of the paired differences.
+    """
     if not (draws["kind"] == CONTROL).any():
-        return np.nan, np.nan
-    excess = excess_losses(draws, CONTROL)
-    return n_beta * excess.mean(), n_beta * diagnose(excess).se
+        return np.nan, np.nan, np.nan
+    control = excess_losses(draws, CONTROL)
+    return n_beta * control.mean(), n_beta * diagnose(control).se, n_beta * diagnose(excess - control).se

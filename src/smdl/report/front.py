@@ -109,7 +109,8 @@ def finding(headline: Headline, tables: Tables) -> Iterable[str]:
     )
     yield (
         "What the LLC adds to its rivals, over the window: R² of the critical level on the *control* (the same chains"
-        " without the loss: localisation noise alone) and on the checkpoint's own loss on the sampling blocks; and the"
+        " with n_beta = 0: localisation noise alone, a measure of flatness) and on the checkpoint's own loss on the"
+        " sampling blocks; and the"
         " share of what either leaves unexplained that the LLC explains:"
     )
     yield _table(
@@ -129,7 +130,7 @@ def _verdict(name: str, fitted: pd.DataFrame) -> str:
     return (
         f"For {name}, the critical level **rises with the LLC in {rising} of {count} model(s)** and falls with it in"
         f" {count - rising}. R² is {_range(fitted['r2'])}. The LLC explains more than the control, localisation noise"
-        f" without the posterior, in {beyond} of {count}, and more than the loss on the sampling blocks in {better} of"
+        f" alone, in {beyond} of {count}, and more than the loss on the sampling blocks in {better} of"
         f" {count}: where it does not, the LLC may foretell the critical level only as far as both change as training"
         " goes on."
     )
@@ -156,6 +157,13 @@ def _uncertainty(study: Study, tables: Tables) -> Iterable[str]:
             f"LLC: the median standard error is {100 * relative:.1f} % of the estimate, R-hat is {_range(llc['r_hat'])}"
             f" (1 when chains agree; gate {study.llc.gates.max_r_hat:g}), the control is"
             f" {_range(llc['control'])} where the LLC is {_range(llc['llc'])}."
+        )
+        known = llc.dropna(subset=["saturation"])
+        regimes = ", ".join(f"{count} {name}" for name, count in known["regime"].value_counts().items())
+        yield (
+            f"Saturation, the variance of the loss over the draws in units of the LLC, is {_range(known['saturation'])}"
+            f" (regimes: {regimes or 'not known'}). Near 0 the LLC is a rescaled trace of the Hessian, and can say no"
+            " more than its control does; near 1 it counts dimensions."
         )
     if "critical" in tables:
         found = tables["critical"].dropna(subset=["coordinate"])

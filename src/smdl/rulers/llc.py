@@ -1,4 +1,4 @@
-"""The local learning coefficient, and its control: the same chains without the loss, localisation noise alone."""
+"""The local learning coefficient, and its control: the same chains with n_beta = 0, a measure of flatness."""
 
 from collections.abc import Mapping
 

@@ -8,6 +8,7 @@ import pandas as pd
 
 from smdl.analysis.correlation import partial_r2
 from smdl.foundation.errors import StudyError
+from smdl.llc.chains import RECORDED, recorded
 from smdl.llc.estimate import OK, estimate
 from smdl.llc.sampler import Loss, Walker
 from smdl.llc.settings import Gates, Grid, Memory, Sampler
@@ -80,9 +81,8 @@ class Sweep:
             for seen in self.walker.walk(self.seed, chain, n_beta):
                 draw = self.settings.draw_of(seen.step)
                 if draw is not None and draw >= 0:
-                    baseline = self.baseline[seen.sequences].mean()
-                    rows.append((kind, chain, draw, seen.losses.double().mean().item(), baseline, seen.distance))
-        return pd.DataFrame(rows, columns=["kind", "chain", "draw", "loss", "baseline", "distance"])
+                    rows.append((kind, chain, draw, *recorded(seen, self.baseline)))
+        return pd.DataFrame(rows, columns=["kind", "chain", "draw", *RECORDED])
 
 
 def _none(setting: Setting, status: str, reason: str) -> dict[str, Any]:

@@ -115,6 +115,12 @@ DRAWS = Table(
         Column("draw", INTEGER, "index of the recorded step, negative in burn-in"),
         Column("loss", NUMBER, "loss of the step's minibatch at the weights before the step", "nats per token"),
         Column("baseline", NUMBER, "loss of the same minibatch at w*", "nats per token"),
+        Column(
+            "excess_se",
+            NUMBER,
+            "standard error of loss minus baseline over the blocks of the minibatch",
+            "nats per token",
+        ),
         Column("distance", NUMBER, "Euclidean distance from w*"),
     ),
 )
@@ -140,7 +146,21 @@ LLC = Table(
             "control", NUMBER, "n_beta times the excess loss of the control chains (n_beta = 0), comparable with llc"
         ),
         Column("control_se", NUMBER, "standard error of the control"),
-        Column("llc_minus_control", NUMBER, "llc without localisation noise"),
+        Column(
+            "llc_minus_control",
+            NUMBER,
+            "llc minus control: what the loss holds back; never above zero where the loss is quadratic",
+        ),
+        Column("llc_minus_control_se", NUMBER, "its standard error, from the paired draws"),
+        Column("llc_variance", NUMBER, "n_beta^2 Var[L_n(w)] over the draws, minibatch noise taken off"),
+        Column("llc_variance_se", NUMBER, "its standard error"),
+        Column(
+            "saturation",
+            NUMBER,
+            "llc_variance over llc: near 0 the LLC is a rescaled trace of the Hessian, near 1 it counts dimensions",
+        ),
+        Column("saturation_se", NUMBER, "its standard error"),
+        Column("regime", TEXT, "trace (saturation below 1/4), mixed, or dimension (above 3/4)"),
         Column("loss", NUMBER, "L_n(w*) over the sampling blocks", "nats per token"),
         Column("status", TEXT, "ok, or why the estimate is not to be trusted"),
         Column("reason", TEXT, "the figure that decided the status"),
