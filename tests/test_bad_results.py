@@ -14,6 +14,8 @@ from smdl.runtime.dry_run import PlannedJob
 from smdl.runtime.plan import plan
 from smdl.runtime.progress import wall_seconds as measured
 from smdl.runtime.screening import left_out
+from smdl.settings.config import settings
+from smdl.study.study import Study
 from smdl.tables import read_provenance, read_table, read_tables, write_table
 from smdl.tables.audit import LISTING, SCREENING
 from smdl.tables.study import LOSSES, TRAINING
@@ -141,8 +143,10 @@ def test_planning_names_a_torn_draws_file(tmp_path):
 def test_a_plan_names_a_torn_listing(tmp_path):
     (tmp_path / "audit").mkdir()
     (tmp_path / "audit/listing.parquet").write_bytes(b"")
-    config = {"models": {"tiny": {"dtype": "float32", "parameters": 10}}, "disk": {"window": 1}}
-    text = refused(lambda: plan(config, [PlannedJob("download", "tiny", minutes=1)], tmp_path))
+    config = small_config()
+    config["models"] = {"tiny": {"source": "hub", "repo": "lab/tiny", "context": 64, "parameters": 10, "steps": [1]}}
+    study = settings(config, Study)
+    text = refused(lambda: plan(study, [PlannedJob("download", "tiny", minutes=1)], tmp_path))
     assert text.startswith(f"{tmp_path}/audit/listing.parquet: not a whole Parquet file")
 
 

@@ -144,7 +144,7 @@ def test_a_higher_coefficient_leaves_fewer_bits_in_the_weights():
     training, _ = cases_of(settings, 0)
     prior = MixturePrior.evenly_spaced(-0.24, 0.24, 5)
     nats = [
-        train_noisy(training, settings.shape, prior, [coefficient], 50, 1e-2, 0.15, 0.1, seed=0).weight_nats
+        train_noisy(training, shape_of(settings), prior, [coefficient], 50, 1e-2, 0.15, 0.1, seed=0).weight_nats
         for coefficient in (0.05, 1.0)
     ]
     assert nats[1] < nats[0]
@@ -153,5 +153,5 @@ def test_a_higher_coefficient_leaves_fewer_bits_in_the_weights():
 def test_weight_decay_shrinks_the_weights():
     settings = tiny()
     training, _ = cases_of(settings, 0)
-    norms = [train_exact(training, settings.shape, decay, 0.15, 200, seed=0).norm().item() for decay in (0.0, 10.0)]
+    norms = [train_exact(training, shape_of(settings), decay, 0.15, 200, seed=0).norm().item() for decay in (0.0, 10.0)]
     assert norms[1] < norms[0]

@@ -279,7 +279,7 @@ def test_no_space_is_told_before_the_download_and_during_it(hub, tmp_path):
     """In a file system of 100 kB of our own, where the user may make one."""
     code = f"""
         import os, subprocess, sys
-        from smdl.runtime import errors
+        from smdl.foundation import errors
         from smdl.hub import client as hub
         place = {str(tmp_path / "full")!r}
         at = hub.revision({REPO!r}, "step1")

@@ -57,12 +57,16 @@ CONFIG = {
     },
 }
 
-# Loaded by every Python process of the run: scripts other than those that may use the network cannot connect to any
-# address, nor look one up.
+# Loaded by every Python process of the run: jobs of rules other than those that may use the network cannot connect to
+# any address, nor look one up. A script that serves several rules, as weights does, is allowed by its job's rule.
 NO_NETWORK = """
 import re, socket, sys
 
 ALLOWED = ("listing", "download", "corpus")
+
+def rule_of(script):
+    job = getattr(sys.modules["__main__"], "snakemake", None)
+    return script if job is None else job.rule
 
 def no_network(event, arguments):
     if event not in ("socket.connect", "socket.getaddrinfo", "socket.sendto"):
@@ -70,8 +74,8 @@ def no_network(event, arguments):
     if event == "socket.connect" and arguments[0].family == socket.AF_UNIX:
         return
     script = re.search(r"\\.snakemake/scripts/tmp\\w*\\.(\\w+)\\.py$", (getattr(sys, "argv", None) or [""])[0])
-    if script and script[1] not in ALLOWED:
-        raise PermissionError(f"{script[1]} reached for the network: {event} {arguments[1:]}")
+    if script and rule_of(script[1]) not in ALLOWED:
+        raise PermissionError(f"{rule_of(script[1])} reached for the network: {event} {arguments[1:]}")
 
 sys.addaudithook(no_network)
 """

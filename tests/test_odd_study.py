@@ -148,6 +148,7 @@ def test_the_jobs_and_the_disk_window_of_a_hubs_model_are_those_of_its_own_schem
     inputs = waits.splitlines()[1].split("input: ")[1].split(", ")
     assert sorted(path.removeprefix("results/small/") for path in inputs) == [
         "compression/prune/some/step1/critical.parquet",
+        "compression/prune/some/step1/curves.parquet",
         "draws/some/step1/block0.parquet",
         "rulers/bits_back/some/step1/bits_back.parquet",
         "rulers/proxies/some/step1/proxies.parquet",

@@ -319,5 +319,5 @@ def test_the_finding_is_what_the_regressions_say():
     headline = Headline(scheme="quantize", variant="minimised", epsilon=0.5)
     text = "\n".join(finding(headline, {"regressions": pd.DataFrame(rows)}))
     assert "**rises with the LLC in 1 of 2 model(s)** and falls with it in 1." in text
-    assert "without the posterior, in 0 of 2, and more than the loss on the sampling blocks in 2 of 2" in text
+    assert "alone, in 0 of 2, and more than the loss on the sampling blocks in 2 of 2" in text
     assert "interval" not in text
