@@ -78,7 +78,7 @@ def measure(what: str, folder: str, dtype: str) -> dict[str, float]:
 
     from smdl.compression.settings import SETTINGS, Measurement
     from smdl.compression.sweep import sweep
-    from smdl.llc.chains import block, sample
+    from smdl.llc.chains import sample
     from smdl.llc.settings import Sampler
     from smdl.llc.state import StateStore
     from smdl.models.loading import BlockLoss, load
@@ -95,7 +95,7 @@ def measure(what: str, folder: str, dtype: str) -> dict[str, float]:
             sampler = Sampler(lr=1e-5, batch_size=1, draws=4)
             with tempfile.TemporaryDirectory() as state:
                 store = StateStore(state, "none", 1e9)
-                sample(BlockLoss(model, blocks), np.zeros(BLOCKS), sampler, block([0], True), 0, store)
+                sample(BlockLoss(model, blocks), np.zeros(BLOCKS), sampler, [0], 0, store)
     weights = sum(p.numel() * p.element_size() for p in model.parameters())
     return {"weights_gb": weights / 1e9, "peak": peak.all / weights, "peak_without_files": peak.own / weights}
 

@@ -7,7 +7,7 @@ import numpy as np
 import torch
 
 from smdl.foundation.errors import StudyError
-from smdl.llc.chains import block, sample
+from smdl.llc.chains import sample
 from smdl.llc.settings import Sampler
 from smdl.llc.state import StateStore
 
@@ -34,7 +34,7 @@ settings = Sampler(
 )
 store = StateStore(folder / "state", digest, interval=0)
 try:
-    draws = sample(loss, baseline, settings, block([0, 1], True), 3, store)
+    draws = sample(loss, baseline, settings, [0, 1], 3, store)
 except StudyError as error:
     sys.exit(f"error: {error}")
 draws.to_parquet(folder / "draws.parquet")

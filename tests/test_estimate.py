@@ -5,9 +5,9 @@ import pandas as pd
 import pytest
 import torch
 
-from smdl.llc.chains import block, recorded, sample
+from smdl.llc.chains import recorded, sample
 from smdl.llc.diagnostics import diagnose
-from smdl.llc.estimate import estimate, regime, saturation, stationary_from
+from smdl.llc.estimate import adjusted, estimate, regime, saturation, stationary_from
 from smdl.llc.sampler import Step
 from smdl.llc.settings import Gates, Sampler
 from smdl.llc.state import StateStore
@@ -37,7 +37,7 @@ class NoisyBowl:
 
 def draws(loss: NoisyBowl, settings: Sampler, folder, chains: int = 4) -> pd.DataFrame:
     baseline = loss(np.arange(loss.size)).detach().double().numpy()
-    return sample(loss, baseline, settings, block(range(chains), True), 1, StateStore(folder, "digest", 1e9))
+    return sample(loss, baseline, settings, range(chains), 1, StateStore(folder, "digest", 1e9))
 
 
 def judged(loss: NoisyBowl, settings: Sampler, folder) -> dict:
@@ -56,7 +56,7 @@ def test_a_good_chain_is_ok_and_right(tmp_path):
     assert found["llc"] == pytest.approx(200 * 30 / 330, rel=0.05)
     assert abs(found["llc"] - 200 * 30 / 330) < 4 * found["llc_se"]
     assert found["control"] == pytest.approx(200 * 30 / 300, rel=0.05)
-    assert found["llc_minus_control"] == found["llc"] - found["control"]
+    assert found["llc_minus_control"] == pytest.approx(found["llc"] - found["control"])
     # All directions have one curvature: saturation is n_beta c / (n_beta c + gamma) itself.
     assert abs(found["saturation"] - 30 / 330) < 4 * found["saturation_se"] + 0.005
     assert found["regime"] == "trace"
@@ -138,7 +138,8 @@ def test_the_test_of_stationarity_leaves_out_the_start_and_no_more(tmp_path):
     assert whole["left_out"] == 0
     assert 40 <= rest["left_out"] <= 200
     truth = 200 * 30 / 330
-    assert abs(rest["llc"] / truth - 1) < 0.05 < abs(whole["llc"] / truth - 1)
+    assert abs(rest["llc_plain"] / truth - 1) < 0.05 < abs(whole["llc_plain"] / truth - 1)
+    assert abs(whole["llc"] / truth - 1) < 0.05, "the control has the same start"
     assert stationary_from(np.random.default_rng(0).normal(size=(4, 100))) == 0
 
 
@@ -157,16 +158,68 @@ def test_diverged_where_the_loss_runs_away_and_stays_finite(tmp_path):
     assert "nats above the baseline" in found["reason"]
 
 
-def test_without_control_chains_the_control_is_empty(tmp_path):
+def test_without_a_control_its_columns_are_empty_and_the_estimate_is_the_plain_one(tmp_path):
     loss = NoisyBowl(dimension=10)
-    rows = sample(loss, np.zeros(64), SETTINGS, block(range(2), False), 1, StateStore(tmp_path, "digest", 1e9))
-    assert np.isnan(estimate(rows, 30, GATES)["control"])
+    rows = sample(loss, np.zeros(64), SETTINGS, range(2), 1, StateStore(tmp_path, "digest", 1e9), control=False)
+    found = estimate(rows, 30, GATES)
+    assert np.isnan([found["control"], found["llc_minus_control"], found["control_weight"]]).all()
+    assert (found["llc"], found["llc_se"]) == (found["llc_plain"], found["llc_plain_se"])
 
 
 def test_the_control_shares_minibatches_and_noise_with_its_chain(tmp_path):
-    rows = draws(NoisyBowl(), SETTINGS.changed(n_beta=1e-9), tmp_path, chains=2)
-    by_kind = rows.pivot(index=["chain", "draw"], columns="kind", values="loss")
-    assert np.allclose(by_kind["posterior"], by_kind["control"], rtol=1e-4)
+    """Without the loss they are one, up to rounding; the control is recorded from the first draw on."""
+    rows = draws(NoisyBowl(noise=1.0), SETTINGS.changed(n_beta=1e-9), tmp_path, chains=2)
+    by_kind = rows[rows["draw"] >= 0].pivot(index=["chain", "draw"], columns="kind", values=["loss", "baseline"])
+    assert np.allclose(by_kind["loss"]["posterior"], by_kind["loss"]["control"], rtol=1e-4)
+    assert by_kind["baseline"]["posterior"].equals(by_kind["baseline"]["control"])
+    assert not (rows["kind"] != "posterior")[rows["draw"] < 0].any()
+
+
+def test_the_control_is_that_of_the_localisation_by_its_formula(tmp_path):
+    """n_beta E[L] under N(w*, 1/gamma) is n_beta tr H / (2 gamma); the slopes cancel within a pair."""
+    found = judged(NoisyBowl(curvature=2.0, noise=3.0), SETTINGS.changed(draws=200), tmp_path)
+    truth = 30 * 400 * 2.0 / (2 * 300)
+    assert abs(found["control"] - truth) < 4 * found["control_se"] < 0.02 * truth
+    assert found["control_chain"] == pytest.approx(truth, abs=4 * found["control_chain_se"] + 0.1 * truth)
+
+
+def coupled(rng: np.random.Generator, draws: int = 60, start: float = 0.0) -> tuple[np.ndarray, ...]:
+    """Four chains about 2, their controls about 3 with much the same noise, and pairs about 3; all autocorrelated."""
+    noise = rng.standard_normal((2, 4, draws))
+    mixed = np.stack([noise[0], 0.9 * noise[0] + np.sqrt(1 - 0.81) * noise[1]])
+    walk = np.empty_like(mixed)
+    state = np.full((2, 4), start)
+    for draw in range(draws):
+        state = 0.8 * state + 0.6 * mixed[:, :, draw]
+        walk[:, :, draw] = state
+    return 2 + walk[0], 3 + walk[1], 3 + rng.standard_normal((4, draws))
+
+
+def test_the_control_variate_is_right_and_its_error_covers_it():
+    rng = np.random.default_rng(0)
+    found = [(adjusted(*coupled(rng), 10), 10 * diagnose(coupled(rng)[0]).se) for _ in range(200)]
+    errors = np.array([its["llc"] - 20 for its, _ in found])
+    promised = np.array([its["llc_se"] for its, _ in found])
+    plain = np.array([se for _, se in found])
+    assert abs(errors.mean()) < 4 * errors.std() / np.sqrt(200)
+    assert 0.7 < promised.mean() / errors.std() < 1.6
+    assert promised.mean() < 0.7 * plain.mean()
+    differences = np.array([its["llc_minus_control"] + 10 for its, _ in found])
+    assert 0.7 < np.mean([its["llc_minus_control_se"] for its, _ in found]) / differences.std() < 1.6
+
+
+def test_what_a_chain_and_its_control_have_in_common_from_their_start_is_taken_off():
+    rng = np.random.default_rng(1)
+    found = [(adjusted(*(own := coupled(rng, 40, start=-3.0)), 10)["llc"], 10 * own[0].mean()) for _ in range(100)]
+    with_control, plain = np.mean(found, axis=0)
+    assert abs(with_control - 20) < 0.3 * abs(plain - 20)
+
+
+def test_a_control_that_never_moves_changes_nothing():
+    excess = np.random.default_rng(0).normal(1, 1, (4, 50))
+    found = adjusted(excess, np.zeros((4, 50)), np.zeros((4, 50)), 10)
+    assert found["llc"] == pytest.approx(10 * excess.mean())
+    assert found["control_weight"] == 0
 
 
 def test_the_standard_error_covers_both_autocorrelation_and_the_spread_of_chains():

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from smdl.foundation.errors import StudyError
-from smdl.llc.chains import block, sample
+from smdl.llc.chains import sample
 from smdl.llc.noise import normals
 from smdl.llc.sampler import Walker, minibatch
 from smdl.llc.settings import Sampler
@@ -123,7 +123,7 @@ def test_the_log_tells_the_stability_after_the_first_steps(tmp_path, capfd, lr, 
     """Half of the weights are flat, so that their G stays 1 / eps_rms; the others' gradients make theirs smaller."""
     loss = Bowl(torch.tensor([0.0] * 10 + [50.0] * 11), torch.ones(21))
     chosen = settings(lr=lr, burn_in=0, draws=20)
-    sample(loss, np.zeros(64), chosen, block([0, 1], True), 0, StateStore(tmp_path / "state", "digest", interval=600))
+    sample(loss, np.zeros(64), chosen, [0, 1], 0, StateStore(tmp_path / "state", "digest", interval=600))
     log = capfd.readouterr().err
     assert said in log
     assert log.count("lr G gamma / 2") == 1

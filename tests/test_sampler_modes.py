@@ -63,9 +63,10 @@ def test_noise_is_standard_normal_and_independent_of_how_it_is_cut():
 
 @NEEDS_COMPILER
 def test_compiled_and_plain_update_walk_the_same_path():
-    ours, plain = Walker(Regression(), SETTINGS), Walker(Regression(), SETTINGS, compile=False)
+    ours, plain = (Walker(Regression(), SETTINGS, compile=compile, control=True) for compile in (True, False))
     torch.testing.assert_close(walk(ours, 20), walk(plain, 20), rtol=1e-4, atol=1e-5)
     torch.testing.assert_close(ours.weights, plain.weights, rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(ours.control, plain.control, rtol=1e-4, atol=1e-5)
 
 
 @pytest.mark.parametrize("compile", COMPILE)
@@ -80,6 +81,60 @@ def test_a_chain_taken_up_midway_repeats_itself_bit_for_bit(compile):
     assert all(torch.equal(a, b.losses) for a, b in zip(rest, again.walk(7, 2, 50.0, start=10), strict=True))
     again.reset()
     assert torch.equal(walk(again, 10), first)
+
+
+@pytest.mark.parametrize("compile", COMPILE)
+def test_a_control_taken_along_does_not_move_the_chain(compile):
+    alone, beside = (Walker(Regression(), SETTINGS, compile=compile, control=control) for control in (False, True))
+    assert torch.equal(walk(alone, 20), walk(beside, 20))
+    assert torch.equal(alone.weights, beside.weights)
+
+
+@pytest.mark.parametrize("compile", COMPILE)
+def test_the_control_is_a_chain_without_loss_that_has_the_chains_preconditioner(compile):
+    """Where the gradient is everywhere the same, a chain with n_beta 0 has that preconditioner by itself."""
+
+    class Slope:
+        size = 8
+
+        def __init__(self):
+            self.parameters = [torch.zeros(100, requires_grad=True)]
+
+        def __call__(self, sequences: np.ndarray) -> torch.Tensor:
+            return self.parameters[0].sum().expand(len(sequences))
+
+    beside = Walker(Slope(), SETTINGS, compile=compile, control=True)
+    alone = Walker(Slope(), SETTINGS, compile=compile)
+    own = [seen.control for seen in beside.walk(7, 2, 50.0)]
+    for seen, control in zip(alone.walk(7, 2, 0.0), own, strict=True):
+        torch.testing.assert_close(control, seen.losses, rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(beside.control, alone.weights, rtol=1e-4, atol=1e-5)
+
+
+def test_the_controls_losses_are_taken_at_draws_alone():
+    walker = Walker(Regression(), SETTINGS.changed(burn_in=3, draws=4, steps_between_draws=2), control=True)
+    seen = [step.control is not None for step in walker.walk(7, 2, 50.0)]
+    assert seen == [False] * 3 + [True, False] * 4
+
+
+def test_draws_without_a_chain_are_those_of_the_localisation_and_leave_the_walker_at_its_anchor():
+    places = []
+
+    class Watched(Regression):
+        def __call__(self, sequences: np.ndarray) -> torch.Tensor:
+            places.append(torch.cat([parameter.detach().flatten() for parameter in self.parameters]))
+            return super().__call__(sequences)
+
+    walker = Walker(Watched(), SETTINGS, control=True)
+    before = walker.weights.clone()
+    pairs = list(walker.localised(7, 2, 400, 5))
+    away = torch.stack(places) - walker.anchor
+    torch.testing.assert_close(away[::2], -away[1::2], rtol=1e-5, atol=1e-6)
+    assert away[::2].std().item() == pytest.approx(20**-0.5, rel=0.02)
+    assert [len(pair.sequences) for pair in pairs] == [5] * 400
+    assert torch.equal(walker.weights, before)
+    again = next(walker.localised(7, 2, 1, 5))
+    assert torch.equal(again.losses, pairs[0].losses)
 
 
 @pytest.mark.parametrize("compile", COMPILE)

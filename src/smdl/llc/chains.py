@@ -1,11 +1,11 @@
-"""A block of chains and their controls, sampled one after another, resumable at any step."""
+"""A block of chains, each with its control, sampled one after another, resumable at any step."""
 
 import math
 import signal
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -16,69 +16,84 @@ from smdl.foundation.errors import StudyError
 from smdl.llc.sampler import Loss, Step, Walker
 from smdl.llc.settings import Memory, Sampler
 from smdl.llc.state import StateStore
-from smdl.tables.study import CONTROL, POSTERIOR
+from smdl.tables.study import CONTROL, LOCALISED, POSTERIOR
 
 FIRST_STEPS = 10
+FEWER = 8
 RECORDED = ("loss", "baseline", "excess_se", "distance")
 WARNING_SIGNALS = (signal.SIGTERM, signal.SIGUSR1, signal.SIGINT)
-
-
-@dataclass(frozen=True)
-class Chain:
-    """One chain to sample: its number, and whether it is a control (n_beta 0, same minibatches, same noise)."""
-
-    kind: str
-    number: int
-
-
-def block(numbers: Sequence[int], control: bool) -> list[Chain]:
-    """The chains of a job, each followed by its control where ``control`` is set."""
-    kinds = (POSTERIOR, CONTROL) if control else (POSTERIOR,)
-    return [Chain(kind, number) for number in numbers for kind in kinds]
 
 
 def sample(
     loss: Loss,
     baseline: np.ndarray,
     settings: Sampler,
-    chains: Sequence[Chain],
+    chains: Sequence[int],
     seed: int,
     store: StateStore,
     memory: Memory | None = None,
+    control: bool = True,
 ) -> pd.DataFrame:
-    """Sample ``chains`` and return a row a recorded step: kind, chain, draw, and what ``recorded`` gives.
+    """Sample the chains of these numbers; a row per recorded step: kind, chain, draw, and what ``recorded`` gives.
 
     ``baseline`` holds the loss (nats) of every sampling sequence at w*, shape (loss.size,). ``draw`` is negative in
-    burn-in. Saves its state when it is due and when the process gets a warning signal, which then ends it with a
-    StudyError; a later call with the same store goes on at the step after, and its rows are the same bit for bit.
+    burn-in. With ``control``, a chain's draws have beside them those of its control, and as many pairs of draws of the
+    localisation alone. Saves its state when it is due and when the process gets a warning signal, which then ends it
+    with a StudyError; a later call with the same store goes on at the step after, and its rows are the same bit for
+    bit.
     """
-    walker = Walker(loss, settings, memory=memory)
+    walker = Walker(loss, settings, memory=memory, control=control)
     state = store.load() or {"chain": 0, "step": 0, "rows": []}
-    rows: list[list[float]] = state["rows"]
+    rows: list[list] = state["rows"]
     if state["step"]:
-        walker.weights.copy_(state["weights"])
-        walker.second_moment.copy_(state["second_moment"])
-    done = state["chain"] * settings.steps + state["step"]
-    progress = tqdm(total=len(chains) * settings.steps, initial=done, unit="step", desc="chains", mininterval=5)
+        _restore(walker, state)
+    progress = tqdm(total=len(chains) * settings.steps, unit="step", desc="chains", mininterval=5)
+    progress.update(state["chain"] * settings.steps + state["step"])
     with _warned() as warning, progress:
         for index in range(state["chain"], len(chains)):
-            chain = chains[index]
-            start = state["step"] if index == state["chain"] else 0
+            number, start = chains[index], state["step"] if index == state["chain"] else 0
             if start == 0:
                 walker.reset()
-            n_beta = 0.0 if chain.kind == CONTROL else settings.n_beta
-            for seen in walker.walk(seed, chain.number, n_beta, start):
-                draw = settings.draw_of(seen.step)
-                if draw is not None:
-                    rows.append([index, draw, *recorded(seen, baseline)])
+                own = []
+                for row in localised_rows(walker, seed, number, baseline) if control else ():
+                    own.append(row)
+                    if warning:
+                        store.save({"chain": index, "step": 0, "rows": rows})
+                        raise StudyError(_stopped(warning))
+                rows += own
+            for seen in walker.walk(seed, number, settings.n_beta, start):
+                rows += rows_of(seen, settings, number, baseline)
                 progress.update()
                 if index == 0 and seen.step + 1 == FIRST_STEPS:
                     progress.write(stability_note(walker), file=sys.stderr)
                 if store.due or warning:
                     store.save(_state(index, seen.step + 1, rows, walker))
                 if warning:
-                    raise StudyError(f"stopped by {warning[0]}; the state is saved, run again to go on")
-    return _frame(rows, chains)
+                    raise StudyError(_stopped(warning))
+    return frame(rows)
+
+
+def rows_of(seen: Step, settings: Sampler, number: int, baseline: np.ndarray) -> list[list]:
+    """The rows of a chain's step, and of its control's; none between draws."""
+    draw = settings.draw_of(seen.step)
+    if draw is None:
+        return []
+    rows = [[POSTERIOR, number, draw, *recorded(seen, baseline)]]
+    if seen.control is not None:
+        rows.append([CONTROL, number, draw, *recorded(replace(seen, losses=seen.control, distance=math.nan), baseline)])
+    return rows
+
+
+def localised_rows(walker: Walker, seed: int, number: int, baseline: np.ndarray) -> Iterator[list]:
+    """The rows of as many pairs of draws of the localisation alone as a chain has draws."""
+    its = walker.settings
+    for seen in walker.localised(seed, number, its.draws, _few(its.batch_size)):
+        yield [LOCALISED, number, seen.step, *recorded(seen, baseline)]
+
+
+def frame(rows: list[list]) -> pd.DataFrame:
+    """Rows as a table of draws, without the columns that name model and step."""
+    return pd.DataFrame(rows, columns=["kind", "chain", "draw", *RECORDED])
 
 
 def recorded(seen: Step, baseline: np.ndarray) -> list[float]:
@@ -110,21 +125,31 @@ def stability_note(walker: Walker) -> str:
 def _state(chain: int, step: int, rows: list[list[float]], walker: Walker) -> dict:
     if step == walker.settings.steps:
         return {"chain": chain + 1, "step": 0, "rows": rows}
+    control = {} if walker.control is None else {"control": walker.control}
     return {
         "chain": chain,
         "step": step,
         "rows": rows,
         "weights": walker.weights,
         "second_moment": walker.second_moment,
+        **control,
     }
 
 
-def _frame(rows: list[list[float]], chains: Sequence[Chain]) -> pd.DataFrame:
-    frame = pd.DataFrame(rows, columns=["chain", "draw", *RECORDED])
-    index = frame["chain"].astype(int)
-    frame["kind"] = [chains[i].kind for i in index]
-    frame["chain"] = [chains[i].number for i in index]
-    return frame.astype({"draw": int})
+def _restore(walker: Walker, state: dict) -> None:
+    walker.weights.copy_(state["weights"])
+    walker.second_moment.copy_(state["second_moment"])
+    if walker.control is not None:
+        walker.control.copy_(state["control"])
+
+
+def _few(batch_size: int) -> int:
+    """Sequences per minibatch of the draws without a chain: few, since of a pair only the curvature's noise is left."""
+    return max(batch_size // FEWER, min(batch_size, 2))
+
+
+def _stopped(warning: Sequence[str]) -> str:
+    return f"stopped by {warning[0]}; the state is saved, run again to go on"
 
 
 @contextmanager

@@ -20,21 +20,26 @@ class Diagnostics:
     negative: float
 
 
-def diagnose(excess: np.ndarray) -> Diagnostics:
-    """Diagnostics of ``excess``, the paired excess loss of the draws after burn-in; shape (chains, draws), chains >= 2.
+def standard_error(values: np.ndarray) -> float:
+    """Standard error of the mean of ``values``, shape (chains, draws), chains >= 2.
 
-    The standard error is the larger of two: the Monte Carlo error that autocorrelation within the chains gives, and the
-    error that the spread of the chains' means gives. The first alone is too small where the chains have not mixed.
+    It is the larger of two: the Monte Carlo error that autocorrelation within the chains gives, and the error that the
+    spread of the chains' means gives. The first alone is too small where the chains have not mixed.
     """
-    chains, draws = excess.shape
-    within = float(array_stats.mcse(excess, method="mean", **AXES))
-    between = float(excess.mean(axis=1).std(ddof=1) / np.sqrt(chains))
+    within = float(array_stats.mcse(values, method="mean", **AXES))
+    between = float(values.mean(axis=1).std(ddof=1) / np.sqrt(len(values)))
+    return max(within, between)
+
+
+def diagnose(excess: np.ndarray) -> Diagnostics:
+    """Diagnostics of ``excess``, the paired excess losses after burn-in, shape (chains, draws), chains >= 2."""
+    draws = excess.shape[1]
     halves = excess[:, : draws // 2], excess[:, draws - draws // 2 :]
     difference = halves[1].mean(axis=1) - halves[0].mean(axis=1)
     difference_se = np.hypot(*(float(array_stats.mcse(half, method="mean", **AXES)) for half in halves))
     spread = excess.std()
     return Diagnostics(
-        se=max(within, between),
+        se=standard_error(excess),
         r_hat=float(array_stats.rhat(excess, method="rank", **AXES)),
         ess=float(array_stats.ess(excess, method="bulk", **AXES)),
         drift=float(difference.mean() / difference_se),

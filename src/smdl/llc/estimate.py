@@ -5,14 +5,18 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from smdl.llc.diagnostics import Diagnostics, diagnose
+from smdl.llc.diagnostics import Diagnostics, diagnose, standard_error
 from smdl.llc.settings import Gates
-from smdl.tables.study import CONTROL, POSTERIOR
+from smdl.tables.study import CONTROL, LOCALISED, POSTERIOR
 
 OK = "ok"
 # The test of stationarity: the first tenth of the draws differs from their second half by no more than this many
 # standard errors of the difference, on at least so many draws per chain.
 STATIONARY, TESTED = 2, 20
+OF_CONTROL = (
+    *("control", "control_se", "llc_minus_control", "llc_minus_control_se"),
+    *("control_chain", "control_chain_se", "control_weight"),
+)
 TRACE_BELOW, DIMENSION_ABOVE = 0.25, 0.75
 
 
@@ -21,32 +25,65 @@ def estimate(draws: pd.DataFrame, n_beta: float, gates: Gates, burn_in_test: boo
 
     ``draws`` are its rows of the table ``draws``. The expectation is over all chains after burn-in, each draw paired
     with the loss of its own minibatch at w* (Lau et al., arXiv:2308.12108, equation 14, with a paired baseline).
-    ``burn_in_test`` leaves out further draws at the start, ``left_out`` of every chain, control chains included.
+    ``burn_in_test`` leaves out further draws at the start, ``left_out`` of every chain.
+
+    Where the chains have controls these are control variates: see ``adjusted``. Their status is judged by that.
     """
     left_out = stationary_from(excess_losses(draws[draws["draw"] >= 0], POSTERIOR)) if burn_in_test else 0
-    kept = draws[draws["draw"] >= left_out]
+    kept = draws[(draws["draw"] >= left_out) | (draws["kind"] == LOCALISED)]
     excess = excess_losses(kept, POSTERIOR)
     found = diagnose(excess)
-    llc = n_beta * excess.mean()
-    control, control_se, difference_se = _control(kept, excess, n_beta)
-    status, reason = judge(llc, n_beta * found.se, excess, found, gates)
+    plain = {"llc_plain": n_beta * excess.mean(), "llc_plain_se": n_beta * found.se}
+    if (kept["kind"] == CONTROL).any():
+        values = adjusted(excess, excess_losses(kept, CONTROL), excess_losses(kept, LOCALISED), n_beta)
+    else:
+        values = {"llc": plain["llc_plain"], "llc_se": plain["llc_plain_se"], **dict.fromkeys(OF_CONTROL, np.nan)}
+    status, reason = judge(values["llc"], values["llc_se"], excess, found, gates)
     return {
-        "llc": llc,
-        "llc_se": n_beta * found.se,
+        **values,
+        **plain,
         "r_hat": found.r_hat,
         "ess": found.ess,
         "drift": found.drift,
         "spike": found.spike,
         "negative": found.negative,
         "distance": float(np.sqrt((kept.loc[kept["kind"] == POSTERIOR, "distance"] ** 2).mean())),
-        "control": control,
-        "control_se": control_se,
-        "llc_minus_control": llc - control,
-        "llc_minus_control_se": difference_se,
         **saturation(excess, chains_by_draws(kept[kept["kind"] == POSTERIOR], "excess_se"), n_beta),
         "status": status,
         "reason": reason,
         "left_out": left_out,
+    }
+
+
+def adjusted(excess: np.ndarray, beside: np.ndarray, localised: np.ndarray, n_beta: float) -> dict[str, float]:
+    """The LLC with its control as control variate, the control itself, and their difference, with standard errors.
+
+    ``excess`` and ``beside`` are the excess losses (nats) of the chains and of their controls, shape (chains, draws);
+    ``localised`` those of independent pairs of draws of N(w*, 1/gamma), shape (chains, pairs). With E the mean of
+    ``localised``, the LLC is n_beta times the mean of
+
+        excess - weight (beside - E),
+
+    where ``weight`` is the slope of excess on beside over the draws (Glasserman 2003, section 4.1). What the control's
+    chain has too much, because it started at w* and because its steps are not small, the chain has too much likewise,
+    and it is taken off with it.
+    """
+    pairs = localised.size
+    mean, error = localised.mean(), localised.std(ddof=1) / np.sqrt(pairs)
+    away = beside - beside.mean()
+    weight = float((away * (excess - excess.mean())).sum() / (away**2).sum()) if away.any() else 0.0
+    rest = excess - weight * beside
+    rest_error = standard_error(rest)
+    return {
+        "llc": n_beta * (rest.mean() + weight * mean),
+        "llc_se": n_beta * float(np.hypot(rest_error, weight * error)),
+        "control": n_beta * mean,
+        "control_se": n_beta * error,
+        "llc_minus_control": n_beta * (rest.mean() - (1 - weight) * mean),
+        "llc_minus_control_se": n_beta * float(np.hypot(rest_error, (1 - weight) * error)),
+        "control_chain": n_beta * beside.mean(),
+        "control_chain_se": n_beta * standard_error(beside),
+        "control_weight": weight,
     }
 
 
@@ -64,7 +101,7 @@ def stationary_from(excess: np.ndarray) -> int:
 def _stationary(excess: np.ndarray) -> bool:
     draws = excess.shape[1]
     first, last = excess[:, : draws // 10], excess[:, draws // 2 :]
-    error = diagnose(last).se * np.sqrt(1 + last.shape[1] / first.shape[1])
+    error = standard_error(last) * np.sqrt(1 + last.shape[1] / first.shape[1])
     return abs(first.mean() - last.mean()) <= STATIONARY * error
 
 
@@ -97,9 +134,9 @@ def saturation(excess: np.ndarray, noise: np.ndarray, n_beta: float) -> dict[str
     known = bool(np.isfinite(squares).all()) and mean > 0
     return {
         "llc_variance": n_beta**2 * variance,
-        "llc_variance_se": n_beta**2 * diagnose(squares).se if known else np.nan,
+        "llc_variance_se": n_beta**2 * standard_error(squares) if known else np.nan,
         "saturation": ratio if known else np.nan,
-        "saturation_se": diagnose((n_beta * squares - ratio * excess) / mean).se if known else np.nan,
+        "saturation_se": standard_error((n_beta * squares - ratio * excess) / mean) if known else np.nan,
         "regime": regime(ratio) if known else "",
     }
 
@@ -125,14 +162,3 @@ def judge(llc: float, se: float, excess: np.ndarray, found: Diagnostics, gates: 
         ("too noisy", se > gates.max_relative_se * abs(llc), f"standard error {se:.3g} of {llc:.3g}"),
     )
     return next(((status, reason) for status, failed, reason in faults if failed), (OK, ""))
-
-
-def _control(draws: pd.DataFrame, excess: np.ndarray, n_beta: float) -> tuple[float, float, float]:
-    """The control, its standard error, and that of the LLC minus the control.
-
-    A chain and its control share minibatches and noise: the error of the difference is that of the paired differences.
-    """
-    if not (draws["kind"] == CONTROL).any():
-        return np.nan, np.nan, np.nan
-    control = excess_losses(draws, CONTROL)
-    return n_beta * control.mean(), n_beta * diagnose(control).se, n_beta * diagnose(excess - control).se

@@ -31,8 +31,9 @@ class Noise(NamedTuple):
     offset: int
 
 
-Update = Callable[[Tensor, Tensor, Tensor, Tensor, Noise, np.ndarray], np.ndarray]
-"""Weights, gradient, anchor, second moment (chains, n), noise, settings -> squared distances; see sampler.plain."""
+Update = Callable[[Tensor, Tensor, Tensor, Tensor, Tensor | None, Noise, np.ndarray], np.ndarray]
+"""Weights, gradient, anchor, second moment and control (chains, n), noise, settings -> squared distances; see
+sampler.plain."""
 
 
 @functools.cache
@@ -99,16 +100,23 @@ def _digest(compiler: list[str]) -> str:
 def _wrapped(function: Any) -> Update:
     pointer, long = ctypes.c_void_p, ctypes.c_int64
     place = (ctypes.c_uint64, ctypes.c_uint32, pointer, ctypes.c_uint64)
-    function.argtypes = [*[pointer] * 4, *[long] * 4, *place, pointer, pointer]
+    function.argtypes = [*[pointer] * 5, *[long] * 4, *place, pointer, pointer]
     function.restype = None
 
     def update(
-        weights: Tensor, gradient: Tensor, anchor: Tensor, second_moment: Tensor, noise: Noise, settings: np.ndarray
+        weights: Tensor,
+        gradient: Tensor,
+        anchor: Tensor,
+        second_moment: Tensor,
+        control: Tensor | None,
+        noise: Noise,
+        settings: np.ndarray,
     ) -> np.ndarray:
         rows, length = weights.shape
         squared = np.zeros(rows)
         function(
             *(tensor.data_ptr() for tensor in (weights, gradient, anchor, second_moment)),
+            None if control is None else control.data_ptr(),
             *(rows, weights.stride(0), gradient.stride(0), length),
             *(noise.offset, noise.step, noise.chains.ctypes.data, noise.seed),
             *(settings.ctypes.data, squared.ctypes.data),

@@ -79,13 +79,13 @@ static void normals(float z[4][LANES], uint64_t first, uint32_t step, uint32_t c
 }
 
 static double update_row(float *restrict weights, const float *restrict gradient, const float *restrict anchor,
-                         float *restrict second_moment, int64_t n, uint64_t offset, uint32_t step, uint32_t chain,
-                         uint64_t seed, const float *settings)
+                         float *restrict second_moment, float *restrict control, int64_t n, uint64_t offset,
+                         uint32_t step, uint32_t chain, uint64_t seed, const float *settings)
 {
     float lr = settings[0], n_beta = settings[1], gamma = settings[2], alpha = settings[3], eps_rms = settings[4];
     double distance = 0;
     for (int64_t i = 0; i < n; i += GROUP) {
-        float z[GROUP], square[GROUP] = {0};
+        float z[GROUP], scale[GROUP], square[GROUP] = {0};
         int count = n - i < GROUP ? (int)(n - i) : GROUP;
         normals((float(*)[LANES])z, (offset + (uint64_t)i) / 4, step, chain, seed);
 #pragma omp simd
@@ -95,7 +95,13 @@ static double update_row(float *restrict weights, const float *restrict gradient
             float scaled = lr / (sqrtf(v) + eps_rms);
             second_moment[i + j] = v;
             weights[i + j] += sqrtf(scaled) * z[j] - 0.5f * scaled * (gamma * away + n_beta * g);
+            scale[j] = scaled;
             square[j] = away * away;
+        }
+        if (control) {
+#pragma omp simd
+            for (int j = 0; j < count; j++)
+                control[i + j] += sqrtf(scale[j]) * z[j] - 0.5f * scale[j] * gamma * (control[i + j] - anchor[i + j]);
         }
         float sum = 0;
 #pragma omp simd reduction(+ : sum)
@@ -106,14 +112,15 @@ static double update_row(float *restrict weights, const float *restrict gradient
     return distance;
 }
 
-/* One update in place of weights and second moment, a row per chain, rows `stride` apart and n long; adds the squared
-   distances from the anchor before it to `distances`. `settings` are lr, n_beta, gamma, alpha, eps_rms. */
-void update(float *weights, const float *gradient, const float *anchor, float *second_moment, int64_t rows,
-            int64_t stride, int64_t gradient_stride, int64_t n, uint64_t offset, uint32_t step, const int64_t *chains,
-            uint64_t seed, const float *settings, double *distances)
+/* One update in place of weights, second moment and control (which may be NULL), a row per chain, rows `stride` apart
+   and n long; adds the squared distances from the anchor before it to `distances`. `settings` are lr, n_beta, gamma,
+   alpha, eps_rms. */
+void update(float *weights, const float *gradient, const float *anchor, float *second_moment, float *control,
+            int64_t rows, int64_t stride, int64_t gradient_stride, int64_t n, uint64_t offset, uint32_t step,
+            const int64_t *chains, uint64_t seed, const float *settings, double *distances)
 {
     for (int64_t row = 0; row < rows; row++)
         distances[row] += update_row(weights + row * stride, gradient + row * gradient_stride, anchor + row * stride,
-                                     second_moment + row * stride, n, offset, step, (uint32_t)chains[row], seed,
-                                     settings);
+                                     second_moment + row * stride, control ? control + row * stride : 0, n, offset,
+                                     step, (uint32_t)chains[row], seed, settings);
 }

@@ -11,6 +11,13 @@ and moves by (Li et al., arXiv:1512.07666, without the correction term, as in th
 
 with g the gradient of the minibatch loss. Everything random is a function of (seed, chain, step): a chain can be taken
 up at any step, and chains of different checkpoints share their minibatches and their noise.
+
+A chain may take a control along, which has its preconditioner and its noise and no loss:
+
+    c <- c - lr/2 G gamma (c - w*) + sqrt(lr G) N(0, I).
+
+It costs a forward pass where its loss is wanted, follows the chain closely, and stands for N(w*, 1/gamma), from which
+draws can be had without any chain (``localised``): a control variate of the chain.
 """
 
 import math
@@ -33,6 +40,8 @@ CHUNK = {"cpu": 1 << 16, "cuda": 1 << 24}
 # Up to this many weights the whole gradient is held and all move at once: a call per parameter would cost more.
 HELD = 1 << 22
 MEDIAN_OF = 1 << 20
+# Draws without a chain have noise and minibatches of their own: those of steps that no chain reaches.
+FIRST_LOCALISED = 1 << 31
 
 
 class Loss(Protocol):
@@ -60,6 +69,8 @@ class Step:
     sequences: np.ndarray
     losses: Tensor
     distance: float
+    control: Tensor | None = None
+    """Losses of the control (nats) on the same minibatch, where they were asked for."""
 
 
 @dataclass(frozen=True)
@@ -96,6 +107,7 @@ class Walker:
         chains: int = 1,
         memory: Memory | None = None,
         compile: bool = True,
+        control: bool = False,
     ):
         self.loss = loss
         self.settings = settings
@@ -106,6 +118,7 @@ class Walker:
         rough = self.weights.dtype == torch.bfloat16 or self.memory.anchor == "bfloat16"
         self.anchor = self.weights.to(torch.bfloat16 if rough else torch.float32, copy=True)
         self.second_moment = torch.zeros_like(self.weights, dtype=getattr(torch, self.memory.second_moment))
+        self.control = torch.empty_like(self.weights) if control else None
         self.reset()
         self._mixed = {self.weights.dtype, self.anchor.dtype, self.second_moment.dtype} != {torch.float32}
         self._compiled = compiled() if compile and self.weights.device.type == "cpu" else None
@@ -120,6 +133,8 @@ class Walker:
         """Back to w*, with an empty preconditioner: the start of a chain."""
         self.weights.copy_(self.anchor)
         self.second_moment.zero_()
+        if self.control is not None:
+            self.control.copy_(self.anchor)
 
     def stability(self) -> tuple[float, float]:
         """lr G gamma / 2 with the preconditioner as it stands: its largest value, and its median over the weights.
@@ -140,8 +155,59 @@ class Walker:
         """
         for step in range(start, self.settings.steps):
             sequences = minibatch(seed, chain, step, self.loss.size, self.settings.batch_size)
+            control = self._control_losses(sequences, chain, step)
             losses = self._step(sequences, seed, [chain], step, n_beta)
-            yield Step(step, sequences, losses, math.sqrt(self._squared_distances[0]))
+            yield Step(step, sequences, losses, math.sqrt(self._squared_distances[0]), control)
+
+    @torch.no_grad()
+    def localised(self, seed: int, chain: int, draws: int, batch_size: int) -> Iterator[Step]:
+        """Independent draws of N(w*, 1/gamma) in pairs, forward only; gamma is above 0.
+
+        The draws of a pair lie on either side of w* and see one minibatch; what is yielded of a pair is their mean
+        losses. Afterwards the walker is at w*, as after ``reset``.
+        """
+        for number in range(draws):
+            at = FIRST_LOCALISED + number
+            sequences = minibatch(seed, chain, at, self.loss.size, batch_size)
+            losses = torch.zeros((), device=self.weights.device)
+            for side in (1, -1):
+                self._displace(seed, chain, at, side * self.settings.gamma**-0.5)
+                losses = losses + self._losses(sequences, [chain], at) / 2
+            yield Step(number, sequences, losses, math.nan)
+        self.reset()
+
+    def _displace(self, seed: int, chain: int, step: int, scale: float) -> None:
+        """Weights at w* plus noise of standard deviation ``scale``."""
+        chunk = CHUNK[self.weights.device.type]
+        for start in range(0, len(self.weights), chunk):
+            part = slice(start, start + chunk)
+            anchor = self.anchor[part].float()
+            noise = normals(seed, chain, step, start, len(anchor), anchor.device)
+            self.weights[part] = torch.add(anchor, noise, alpha=scale).to(self.weights.dtype)
+
+    @torch.no_grad()
+    def _control_losses(self, sequences: np.ndarray, chain: int, step: int) -> Tensor | None:
+        """Losses of the control at a draw; None between draws, in burn-in, and without a control."""
+        draw = self.settings.draw_of(step)
+        if self.control is None or draw is None or draw < 0:
+            return None
+        parameters = self.loss.parameters
+        own = [parameter.data for parameter in parameters]
+        for parameter, at in zip(parameters, self.control.split([p.numel() for p in parameters]), strict=True):
+            parameter.data = at.view_as(parameter)
+        try:
+            return self._losses(sequences, [chain], step)
+        finally:
+            for parameter, data in zip(parameters, own, strict=True):
+                parameter.data = data
+
+    def _losses(self, sequences: np.ndarray, chains: Sequence[int], step: int) -> Tensor:
+        """Losses without gradients, in parts that fit in memory."""
+        size = self.settings.sequences_at_once or len(sequences)
+        parts = [self.loss(sequences[start : start + size]) for start in range(0, len(sequences), size)]
+        losses = torch.cat(parts)
+        self._check(losses.mean().item(), chains, step, 0.0)
+        return losses
 
     def walk_stack(self, seed: int, chains: Sequence[int], n_beta: float, start: int = 0) -> Iterator[StackedStep]:
         """As ``walk``, for the stack's chains at once; each has the numbers that it has alone, up to rounding."""
@@ -217,13 +283,15 @@ class Walker:
     def _update(self, rows: slice, place: int, gradient: Tensor, move: _Move) -> None:
         shape = (self.chains, -1)
         weights, anchor, second_moment = (t[rows].view(shape) for t in (self.weights, self.anchor, self.second_moment))
+        control = None if self.control is None else self.control[rows].view(shape)
         gradient = gradient.reshape(shape)
 
         def run(start: int) -> np.ndarray:
             part = slice(start, start + chunk)
             noise = move.noise._replace(offset=place + start)
             vectors = (weights[:, part], gradient[:, part], anchor[:, part], second_moment[:, part])
-            return self._update_chunk(*vectors, noise, move.settings)
+            own = None if control is None else control[:, part]
+            return self._update_chunk(*vectors, own, noise, move.settings)
 
         chunk, each = self._chunks(gradient.shape[1])
         for squared in each(run, range(0, gradient.shape[1], chunk)):
@@ -240,22 +308,30 @@ class Walker:
         return chunk, self._threads.map
 
     def _update_chunk(
-        self, w: Tensor, g: Tensor, anchor: Tensor, v: Tensor, noise: Noise, settings: np.ndarray
+        self, w: Tensor, g: Tensor, anchor: Tensor, v: Tensor, c: Tensor | None, noise: Noise, settings: np.ndarray
     ) -> np.ndarray:
         update = self._compiled or plain
         if not self._mixed:
-            return update(w, g, anchor, v, noise, settings)
-        w32, v32 = w.float(), v.float()
-        squared = update(w32, g.float(), anchor.float(), v32, noise, settings)
+            return update(w, g, anchor, v, c, noise, settings)
+        w32, v32, c32 = w.float(), v.float(), None if c is None else c.float()
+        squared = update(w32, g.float(), anchor.float(), v32, c32, noise, settings)
         w.copy_(w32)
         v.copy_(v32)
+        if c is not None:
+            c.copy_(c32)
         return squared
 
 
 def plain(
-    weights: Tensor, gradient: Tensor, anchor: Tensor, second_moment: Tensor, noise: Noise, settings: np.ndarray
+    weights: Tensor,
+    gradient: Tensor,
+    anchor: Tensor,
+    second_moment: Tensor,
+    control: Tensor | None,
+    noise: Noise,
+    settings: np.ndarray,
 ) -> np.ndarray:
-    """One pSGLD update in place of ``weights`` and ``second_moment``, all float32 and of shape (chains, n).
+    """One pSGLD update in place of ``weights``, ``second_moment`` and ``control``, all float32, of shape (chains, n).
 
     ``settings`` are (lr, n_beta, gamma, alpha, eps_rms). Returns the squared distances from the anchor before the move,
     shape (chains,).
@@ -270,7 +346,10 @@ def plain(
     away = weights - anchor
     squared = away.square().sum(dim=1).double().cpu().numpy()
     drift = away.mul_(gamma).add_(gradient, alpha=n_beta)
-    weights.addcmul_(preconditioner, drift, value=-0.5).addcmul_(preconditioner.sqrt_(), torch.stack(streams))
+    noise_scale, xi = preconditioner.sqrt(), torch.stack(streams)
+    weights.addcmul_(preconditioner, drift, value=-0.5).addcmul_(noise_scale, xi)
+    if control is not None:
+        control.addcmul_(preconditioner, control - anchor, value=-0.5 * gamma).addcmul_(noise_scale, xi)
     return squared
 
 

@@ -8,11 +8,11 @@ import pandas as pd
 
 from smdl.analysis.correlation import partial_r2
 from smdl.foundation.errors import StudyError
-from smdl.llc.chains import RECORDED, recorded
+from smdl.llc.chains import frame, localised_rows, rows_of
 from smdl.llc.estimate import OK, estimate
 from smdl.llc.sampler import Loss, Walker
 from smdl.llc.settings import Gates, Grid, Memory, Sampler
-from smdl.tables.study import CHECKPOINT, CONTROL, POSTERIOR
+from smdl.tables.study import CHECKPOINT, POSTERIOR
 
 # Neighbours in lr whose estimates differ by less than this, or by less than twice the error, share a plateau.
 FLAT = 0.1
@@ -51,12 +51,12 @@ class Sweep:
         seed: int,
         memory: Memory | None = None,
     ):
-        self.walker = Walker(loss, settings, memory=memory)
+        self.walker = Walker(loss, settings, memory=memory, control=True)
         self.baseline = baseline
         self.settings = settings
         self.chains = chains
         self.seed = seed
-        self._control: dict[tuple[float, float], pd.DataFrame] = {}
+        self._localised: dict[float, list[list]] = {}
 
     def row(self, setting: Setting, gates: Gates) -> dict[str, Any]:
         """A row of the table ``sweep``; where there are no numbers, the status says why."""
@@ -64,25 +64,30 @@ class Sweep:
         bound = self.walker.settings.stability
         if bound >= 2:
             return _none(setting, UNSTABLE, f"lr gamma / (2 eps_rms) is {bound:.3g}, and must be below 2")
-        key = setting.lr, setting.gamma
         try:
-            if key not in self._control:
-                self._control[key] = self._draws(CONTROL, 0.0)
-            draws = pd.concat([self._draws(POSTERIOR, setting.n_beta), self._control[key]])
+            draws = frame(self._chains(setting.n_beta) + self._of_localisation(setting.gamma))
         except StudyError as error:
             return _none(setting, DIVERGED, str(error))
-        found = estimate(draws, setting.n_beta, gates)
+        found = estimate(draws if setting.gamma else draws[draws["kind"] == POSTERIOR], setting.n_beta, gates)
         return {**setting._asdict(), **{name: found[name] for name in ESTIMATES}}
 
-    def _draws(self, kind: str, n_beta: float) -> pd.DataFrame:
+    def _chains(self, n_beta: float) -> list[list]:
         rows = []
         for chain in range(self.chains):
             self.walker.reset()
             for seen in self.walker.walk(self.seed, chain, n_beta):
-                draw = self.settings.draw_of(seen.step)
-                if draw is not None and draw >= 0:
-                    rows.append((kind, chain, draw, *recorded(seen, self.baseline)))
-        return pd.DataFrame(rows, columns=["kind", "chain", "draw", *RECORDED])
+                rows += rows_of(seen, self.settings, chain, self.baseline)
+        return rows
+
+    def _of_localisation(self, gamma: float) -> list[list]:
+        """Draws without a chain, which all settings of one gamma share; none without localisation."""
+        if gamma and gamma not in self._localised:
+            self._localised[gamma] = [
+                row
+                for chain in range(self.chains)
+                for row in localised_rows(self.walker, self.seed, chain, self.baseline)
+            ]
+        return self._localised.get(gamma, [])
 
 
 def _none(setting: Setting, status: str, reason: str) -> dict[str, Any]:

@@ -11,7 +11,7 @@ STEP = Column("step", INTEGER, "training step of the checkpoint", "steps")
 CHECKPOINT = [MODEL.name, STEP.name]
 SCHEME = Column("scheme", TEXT, "compression scheme")
 VARIANT = Column("variant", TEXT, "variant of the scheme, as named in the config")
-POSTERIOR, CONTROL = "posterior", "control"
+POSTERIOR, CONTROL, LOCALISED = "posterior", "control", "localised"
 EPSILON = Column("epsilon", NUMBER, "tolerance: the rise of the loss that counts as critical", "nats")
 COORDINATE = Column(
     "coordinate",
@@ -105,15 +105,25 @@ CHECKPOINTS = Table(
 
 DRAWS = Table(
     "draws",
-    "Every recorded step of the chains, burn-in included.",
+    "Every recorded step of the chains, burn-in included, and the draws beside them that make the control.",
     ("model", "step", "kind", "chain", "draw"),
     (
         MODEL,
         STEP,
-        Column("kind", TEXT, "posterior, or control (n_beta = 0: localisation noise alone)"),
+        Column(
+            "kind",
+            TEXT,
+            "posterior: a chain; control: localisation alone with the chain's noise and preconditioner; localised: a"
+            " pair of independent draws of N(w*, 1/gamma), on either side of w*",
+        ),
         Column("chain", INTEGER, "number of the chain"),
-        Column("draw", INTEGER, "index of the recorded step, negative in burn-in"),
-        Column("loss", NUMBER, "loss of the step's minibatch at the weights before the step", "nats per token"),
+        Column("draw", INTEGER, "index of the recorded step, negative in burn-in; of a pair, its number"),
+        Column(
+            "loss",
+            NUMBER,
+            "loss of the step's minibatch at the weights before the step; of a pair, the mean of both",
+            "nats per token",
+        ),
         Column("baseline", NUMBER, "loss of the same minibatch at w*", "nats per token"),
         Column(
             "excess_se",
@@ -121,7 +131,7 @@ DRAWS = Table(
             "standard error of loss minus baseline over the blocks of the minibatch",
             "nats per token",
         ),
-        Column("distance", NUMBER, "Euclidean distance from w*"),
+        Column("distance", NUMBER, "Euclidean distance of a chain from w*"),
     ),
 )
 
@@ -132,8 +142,14 @@ LLC = Table(
     (
         MODEL,
         STEP,
-        Column("llc", NUMBER, "lambda_hat = n_beta (E[L_n(w)] - L_n(w*)), paired on the minibatches"),
+        Column(
+            "llc",
+            NUMBER,
+            "lambda_hat = n_beta (E[L_n(w)] - L_n(w*)), paired on the minibatches, with the control as control variate",
+        ),
         Column("llc_se", NUMBER, "standard error, from autocorrelation within and spread between chains"),
+        Column("llc_plain", NUMBER, "the same without control variate: n_beta times the mean over the chains' draws"),
+        Column("llc_plain_se", NUMBER, "its standard error"),
         Column("r_hat", NUMBER, "rank-normalised split R-hat over the chains"),
         Column("ess", NUMBER, "bulk effective sample size over all chains", "draws"),
         Column(
@@ -143,15 +159,25 @@ LLC = Table(
         Column("negative", NUMBER, "fraction of draws below the baseline"),
         Column("distance", NUMBER, "root mean square distance from w*"),
         Column(
-            "control", NUMBER, "n_beta times the excess loss of the control chains (n_beta = 0), comparable with llc"
+            "control",
+            NUMBER,
+            "n_beta times the mean excess loss of N(w*, 1/gamma), from the pairs of draws: what llc would be if the"
+            " chain did not feel the loss",
         ),
-        Column("control_se", NUMBER, "standard error of the control"),
+        Column("control_se", NUMBER, "its standard error"),
+        Column(
+            "control_chain",
+            NUMBER,
+            "the same from the controls of the chains: where it differs, steps are too large or the burn-in too short",
+        ),
+        Column("control_chain_se", NUMBER, "its standard error"),
+        Column("control_weight", NUMBER, "weight of the control variate in llc"),
         Column(
             "llc_minus_control",
             NUMBER,
             "llc minus control: what the loss holds back; never above zero where the loss is quadratic",
         ),
-        Column("llc_minus_control_se", NUMBER, "its standard error, from the paired draws"),
+        Column("llc_minus_control_se", NUMBER, "its standard error; the draws are paired"),
         Column("llc_variance", NUMBER, "n_beta^2 Var[L_n(w)] over the draws, minibatch noise taken off"),
         Column("llc_variance_se", NUMBER, "its standard error"),
         Column(
