@@ -7,7 +7,7 @@ from pathlib import Path
 
 from smdl.compression.registry import SCHEMES as DECLARED
 from smdl.figures import registry as figures
-from smdl.llc.settings import ModelLlc, Sampler
+from smdl.llc.settings import Sampler, sampler_of
 from smdl.models.architectures import CHOOSY
 from smdl.rulers.registry import GATHERED
 from smdl.rulers.registry import RULERS as DECLARED_RULERS
@@ -47,6 +47,7 @@ PER = {
     ],
     "model": list(MODELS),
 }
+LLC_SETTINGS = list(STUDY.llc.settings)
 BLOCKS = range(math.ceil(STUDY.llc.chains / STUDY.llc.chains_per_job))
 
 
@@ -98,7 +99,11 @@ def ruled(ruler):
 def measured(model):
     """All files that jobs make of a checkpoint of a model once it has its manifest and its losses."""
     return [
-        *expand("<results>/draws/{{model}}/step{{step}}/block{block}.parquet", block=BLOCKS),
+        *expand(
+            "<results>/draws/{setting}/{{model}}/step{{step}}/block{block}.parquet",
+            setting=LLC_SETTINGS,
+            block=BLOCKS,
+        ),
         *(path for scheme in MODELS[model].schemes for path in compressed(scheme).values()),
         *(path for ruler in taken_of(model) for path in ruled(ruler).values()),
     ]
@@ -224,16 +229,15 @@ def checkpoint(wildcards, input):
     return f"{input.weights}/step{wildcards.step}" if all_steps else str(input.weights)
 
 
-def sampler(model):
-    """The common settings of the sampler with those of the model laid over them."""
-    return (MODELS[model].llc or ModelLlc()).over(STUDY.llc)
+def sampler(model, setting):
+    """A named setting of the sampler, as it is for a model."""
+    return sampler_of(STUDY.llc, MODELS[model].llc, setting)
 
 
-def sampler_settings(model):
+def sampler_settings(model, setting):
     """What decides the steps of a model's chains."""
-    return {
-        name: value for name, value in plain(sampler(model)).items() if name in Sampler.model_fields
-    }
+    own = plain(sampler(model, setting))
+    return {name: value for name, value in own.items() if name in Sampler.model_fields}
 
 
 def chains_of_block(wildcards):
@@ -260,7 +264,7 @@ def asks(copies, tokens, finished=None, dtype=None):
 
     def minutes(wildcards, attempt):
         done = (
-            Path("results", STUDY.study).glob(finished.format(model=wildcards.model))
+            Path("results", STUDY.study).glob(finished.format(**dict(wildcards.items())))
             if finished
             else ()
         )
@@ -278,22 +282,21 @@ def asks(copies, tokens, finished=None, dtype=None):
 
 
 def chain_tokens(wildcards):
-    """Tokens that a block of chains passes, controls included."""
-    own = sampler(wildcards.model)
-    chains = len(chains_of_block(wildcards)) * (2 if own.control else 1)
-    return chains * own.steps * own.batch_size * STUDY.corpus.context
+    """Tokens that a block of chains passes forward and back, controls included."""
+    own = sampler(wildcards.model, wildcards.setting)
+    return len(chains_of_block(wildcards)) * own.blocks_of_chain * STUDY.corpus.context
 
 
 def sweep_sampler(model):
     """The sampler of a model's chains in the sweep, with the sweep's own settings laid over them."""
-    return sampler(model).changed(**plain(STUDY.sweep.sampler))
+    return sampler(model, STUDY.llc.first).changed(**plain(STUDY.sweep.sampler))
 
 
 def sweep_tokens(wildcards):
-    """Tokens that a checkpoint's chains pass at all settings of the sweep, and their controls at each lr and gamma."""
+    """Tokens that a checkpoint's chains pass at all settings of the sweep, controls included."""
     own, grid = sweep_sampler(wildcards.model), STUDY.sweep.grid
-    chains = STUDY.sweep.chains * len(grid.lr) * len(grid.gamma) * (len(grid.n_beta) + 1)
-    return chains * own.steps * own.batch_size * STUDY.corpus.context
+    chains = STUDY.sweep.chains * len(grid.lr) * len(grid.gamma) * len(grid.n_beta)
+    return chains * own.blocks_of_chain * STUDY.corpus.context
 
 
 def block_tokens(*splits):
@@ -328,7 +331,11 @@ def compressed(scheme):
 
 def chains():
     """The draws of all chains of the study."""
-    return of_checkpoints("<results>/draws/{model}/step{step}/block{block}.parquet", block=BLOCKS)
+    return of_checkpoints(
+        "<results>/draws/{setting}/{model}/step{step}/block{block}.parquet",
+        setting=LLC_SETTINGS,
+        block=BLOCKS,
+    )
 
 
 def declared_figures():

@@ -8,13 +8,13 @@ rule llc_chains:
         blocks="<results>/corpus/blocks.npy",
         splits="<results>/corpus/splits.parquet",
     output:
-        draws="<results>/draws/{model}/step{step}/block{block}.parquet",
+        draws="<results>/draws/{setting}/{model}/step{step}/block{block}.parquet",
     log:
-        "<logs>/llc_chains/{model}/step{step}/block{block}.log",
+        "<logs>/llc_chains/{setting}/{model}/step{step}/block{block}.log",
     conda:
         "../envs/model.yaml"
     resources:
-        **asks(5, chain_tokens, "draws/{model}/*/*.parquet"),
+        **asks(6, chain_tokens, "draws/{setting}/{model}/*/*.parquet"),
     params:
         version=stage_version("llc"),
         seed=config["seed"],
@@ -23,7 +23,7 @@ rule llc_chains:
         save_every=config["llc"]["save_every"],
         settings=lambda wc: canonical(
             {
-                "sampler": sampler_settings(wc.model),
+                "sampler": sampler_settings(wc.model, wc.setting),
                 "chains": chains_of_block(wc),
                 "control": config["llc"]["control"],
                 "dtype": MODELS[wc.model].dtype,
@@ -35,7 +35,7 @@ rule llc_chains:
 
 
 rule llc:
-    """One row per checkpoint: the LLC with its error, control, diagnostics and status."""
+    """One row per checkpoint and setting: the LLC with its error, control, diagnostics and status."""
     input:
         draws=chains(),
         checkpoints="<results>/tables/checkpoints.parquet",
@@ -53,7 +53,10 @@ rule llc:
             {
                 "gates": config["llc"]["gates"],
                 "burn_in_test": config["llc"]["burn_in_test"],
-                "sampler": {model: sampler_settings(model) for model in MODELS},
+                "samplers": {
+                    setting: {model: sampler_settings(model, setting) for model in MODELS}
+                    for setting in LLC_SETTINGS
+                },
                 "regression": {"windows": WINDOWS, "admit": config["regression"]["admit"]},
             }
         ),

@@ -2,7 +2,7 @@
 
 
 rule points:
-    """Critical level and LLC of every checkpoint side by side, for each scheme, variant and tolerance."""
+    """Critical level and LLC of every checkpoint side by side, for each scheme, variant, tolerance and setting."""
     input:
         llc="<results>/tables/llc.parquet",
         critical="<results>/tables/critical.parquet",
@@ -15,7 +15,7 @@ rule points:
         "../envs/analysis.yaml"
     params:
         version=stage_version("gather"),
-        settings=canonical({"headline": config["compression"]["headline"]}),
+        settings=canonical({"headline": config["compression"]["headline"], "setting": STUDY.llc.first}),
     script:
         "../scripts/points.py"
 

@@ -26,14 +26,17 @@ rule sweep_chains:
     conda:
         "../envs/model.yaml"
     resources:
-        **asks(5, sweep_tokens, "sweep/{model}/*.parquet"),
+        **asks(6, sweep_tokens, "sweep/{model}/*.parquet"),
     params:
         version=stage_version("sweep"),
         seed=config["seed"],
         folder=checkpoint,
         settings=lambda wc: canonical(
             {
-                "sampler": {**sampler_settings(wc.model), **plain(STUDY.sweep.sampler)},
+                "sampler": {
+                    **sampler_settings(wc.model, STUDY.llc.first),
+                    **plain(STUDY.sweep.sampler),
+                },
                 "chains": config["sweep"]["chains"],
                 "grid": config["sweep"]["grid"],
                 "gates": config["llc"]["gates"],

@@ -1,4 +1,4 @@
-"""Rule llc: one row per checkpoint, the LLC with its error, control, diagnostics and status."""
+"""Rule llc: one row per checkpoint and setting, the LLC with its error, control, diagnostics and status."""
 
 from smdl.runtime.job import job
 
@@ -13,7 +13,11 @@ with job(snakemake) as this:
         read_tables(snakemake.input.draws),
         read_table(snakemake.input.checkpoints),
         read_table(snakemake.input.audit),
-        {model: Sampler(**sampler) for model, sampler in this.settings["sampler"].items()},
+        {
+            (setting, model): Sampler(**sampler)
+            for setting, own in this.settings["samplers"].items()
+            for model, sampler in own.items()
+        },
         Gates(**this.settings["gates"]),
         this.settings["burn_in_test"],
     )

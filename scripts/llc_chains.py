@@ -3,7 +3,7 @@
 from smdl.runtime.job import job
 
 with job(snakemake) as this:
-    from smdl.llc.chains import block, sample
+    from smdl.llc.chains import sample
     from smdl.llc.settings import Memory, Sampler
     from smdl.llc.state import StateStore
     from smdl.models.checkpoint import Checkpoint
@@ -19,10 +19,11 @@ with job(snakemake) as this:
         loss,
         checkpoint.losses("sampling"),
         Sampler(**this.settings["sampler"]),
-        block(this.settings["chains"], this.settings["control"]),
+        this.settings["chains"],
         this.seed,
         store,
         memory,
+        this.settings["control"],
     )
-    this.write(snakemake.output.draws, DRAWS, checkpoint.rows(draws))
+    this.write(snakemake.output.draws, DRAWS, checkpoint.rows(draws, setting=snakemake.wildcards.setting))
     store.clear()

@@ -9,5 +9,7 @@ with job(snakemake) as this:
     from smdl.tables.study import POINTS
 
     headline = Headline(**this.settings["headline"])
-    rows = points(read_table(snakemake.input.critical), read_table(snakemake.input.llc), headline)
+    rows = points(
+        read_table(snakemake.input.critical), read_table(snakemake.input.llc), headline, this.settings["setting"]
+    )
     this.write_with_csv(snakemake.output.table, snakemake.output.csv, POINTS, rows)

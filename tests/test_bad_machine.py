@@ -456,8 +456,8 @@ def clone(small_study, tmp_path_factory) -> Path:
         """include Makefile
 odd:
 \t$(SNAKEMAKE) --configfile config.test.yaml -- report
-\trm results/small/draws/tiny/step10/block0.parquet
-\t$(SNAKEMAKE) --configfile config.test.yaml -- results/small/draws/tiny/step10/block0.parquet
+\trm results/small/draws/published/tiny/step10/block0.parquet
+\t$(SNAKEMAKE) --configfile config.test.yaml -- results/small/draws/published/tiny/step10/block0.parquet
 """
     )
     return folder
@@ -481,7 +481,7 @@ def test_a_clone_in_an_odd_place_runs_in_locale_c_without_a_home_and_with_a_deep
     run = subprocess.run(make, cwd=clone, env=environment, capture_output=True, text=True, timeout=900)
     assert run.returncode == 0, run.stderr
     assert (clone / "results/small/report.html").stat().st_size > 1e6
-    assert (clone / "results/small/draws/tiny/step10/block0.parquet").is_file()
+    assert (clone / "results/small/draws/published/tiny/step10/block0.parquet").is_file()
     assert "no warm start" not in run.stderr and "Traceback" not in run.stderr
 
 

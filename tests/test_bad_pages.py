@@ -295,7 +295,10 @@ SPOILT = {
         edited("corpus", source="local", path="/of/another/machine", name=...),
         "config.yaml: the configuration is not right:\n  corpus.path: '/of/another/machine' is not a folder",
     ),
-    "draws torn": (torn("draws/tiny/step20/block0.parquet", "cut"), "step20/block0.parquet: not a whole Parquet file"),
+    "draws torn": (
+        torn("draws/published/tiny/step20/block0.parquet", "cut"),
+        "step20/block0.parquet: not a whole Parquet file",
+    ),
     "table torn": (torn("tables/llc.parquet", "no end"), "results/small/tables/llc.parquet: not a whole Parquet file"),
 }
 
@@ -320,8 +323,8 @@ def test_status_and_report_say_in_one_line_why_they_cannot(case, spoilt, tmp_pat
 
 def test_the_report_of_torn_draws_names_them_and_so_does_planning(spoilt, tmp_path):
     shutil.copytree(spoilt, tmp_path, dirs_exist_ok=True)
-    damaged(tmp_path / "results/small/draws/tiny/step20/block0.parquet", "text")
-    line = "results/small/draws/tiny/step20/block0.parquet: not a whole Parquet file"
+    damaged(tmp_path / "results/small/draws/published/tiny/step20/block0.parquet", "text")
+    line = "results/small/draws/published/tiny/step20/block0.parquet: not a whole Parquet file"
     run = tool("report", tmp_path)
     assert (run.returncode, run.stderr.count("\n")) == (1, 1)
     assert line in run.stderr

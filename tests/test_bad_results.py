@@ -129,13 +129,13 @@ def test_a_table_being_written_is_no_torn_one(tmp_path):
 
 
 def test_planning_names_a_torn_draws_file(tmp_path):
-    draws = tmp_path / "results/small/draws/tiny/step10/block0.parquet"
+    draws = tmp_path / "results/small/draws/published/tiny/step10/block0.parquet"
     draws.parent.mkdir(parents=True)
     draws.write_bytes(b"PAR1")
     run = snakemake(tmp_path, small_config(), "-n")
     said = run.stdout + run.stderr
     assert run.returncode == 1
-    assert "results/small/draws/tiny/step10/block0.parquet: not a whole Parquet file" in said
+    assert "results/small/draws/published/tiny/step10/block0.parquet: not a whole Parquet file" in said
     assert ANEW in said
     assert "Traceback" not in said
 

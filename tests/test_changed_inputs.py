@@ -19,7 +19,7 @@ from smdl.tables.study import MANIFEST
 from workflow import jobs, small_config, snakemake
 
 LATER = (2_000_000_000, 2_000_000_000)
-DRAWS = "results/small/draws/mine/step0/block0.parquet"
+DRAWS = "results/small/draws/published/mine/step0/block0.parquet"
 
 
 def checkpoint(folder: Path, seed: int) -> Path:
@@ -175,6 +175,6 @@ def test_a_study_of_local_weights_and_texts(tmp_path):
     config["llc"]["gamma"] = 200
     run = snakemake(tmp_path, config, "--rerun-triggers", "mtime", "--forcerun", "llc_chains", "--nolock", DRAWS)
     assert run.returncode
-    log = (tmp_path / "results/small/logs/llc_chains/mine/step0/block0.log").read_text()
+    log = (tmp_path / "results/small/logs/llc_chains/published/mine/step0/block0.log").read_text()
     assert "error: weights of mine step 0 are not those of the manifest:" in log
     assert "Traceback" not in log

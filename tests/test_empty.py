@@ -20,7 +20,7 @@ from smdl.analysis.rulers import Bootstrap, rulers
 from smdl.compression.settings import Headline
 from smdl.experiments.registry import NAMES as EXPERIMENTS
 from smdl.experiments.registry import tables_of
-from smdl.llc.settings import Gates
+from smdl.llc.settings import Gates, Sampler
 from smdl.models.audit import audit
 from smdl.models.settings import Limits
 from smdl.report.exclusions import exclusions
@@ -196,13 +196,13 @@ def test_a_study_whose_checkpoints_are_all_screened_out_has_empty_tables(tmp_pat
                 none["draws"],
                 none["checkpoints"],
                 none["audit"],
-                {},
+                {("published", "tiny"): Sampler()},
                 Gates(),
             ),
             {},
             ["ok"],
         ),
-        "points": points(none["critical"], none["llc"], Headline(**HEADLINE)),
+        "points": points(none["critical"], none["llc"], Headline(**HEADLINE), "published"),
         "regressions": regressions(none["points"], {}),
         "exclusions": exclusions(none["llc"], none["points"]),
         "measures": measures(RULERS, none, ["ok"]),

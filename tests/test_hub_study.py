@@ -219,7 +219,7 @@ def test_the_network_was_blocked_for_compute_jobs(study, tmp_path):
     environment = {**os.environ, "PYTHONPATH": str(folder / "guard")}
     told = subprocess.run(["python3", str(script)], capture_output=True, text=True, env=environment, check=False).stderr
     assert "llc_chains reached for the network" in told
-    assert read_provenance(folder / "results/hub/draws/first/step2000/block0.parquet")["stage_version"] >= 1
+    assert read_provenance(folder / "results/hub/draws/published/first/step2000/block0.parquet")["stage_version"] >= 1
 
 
 def test_a_second_run_has_nothing_to_do_nor_has_one_with_another_window(study):

@@ -97,7 +97,7 @@ def test_unsound_checkpoints_are_excluded_with_their_reason_and_the_study_ends(s
 
 @pytest.mark.parametrize("step", ODD)
 def test_every_job_on_an_unsound_checkpoint_ends_at_once_with_empty_tables(study, step):
-    names = [f"draws/run/step{step}/block0"]
+    names = [f"draws/published/run/step{step}/block0"]
     names += [
         f"compression/{scheme}/run/step{step}/{name}"
         for scheme in ("quantize", "prune")
@@ -149,7 +149,7 @@ def test_the_jobs_and_the_disk_window_of_a_hubs_model_are_those_of_its_own_schem
     assert sorted(path.removeprefix("results/small/") for path in inputs) == [
         "compression/prune/some/step1/critical.parquet",
         "compression/prune/some/step1/curves.parquet",
-        "draws/some/step1/block0.parquet",
+        "draws/published/some/step1/block0.parquet",
         "rulers/bits_back/some/step1/bits_back.parquet",
         "rulers/proxies/some/step1/proxies.parquet",
     ]

@@ -28,7 +28,7 @@ def test_every_checkpoint_has_its_jobs(tmp_path):
     assert run.returncode == 0, run.stderr
     counts = jobs(run.stdout)
     assert {rule: counts[rule] for rule in PER_CHECKPOINT} == {r: 108 * n for r, n in PER_CHECKPOINT.items()}
-    assert run.stdout.count("wildcards: model=pythia-6.9b, step=90000, block=") == 4
+    assert run.stdout.count("wildcards: setting=published, model=pythia-6.9b, step=90000, block=") == 4
 
 
 def test_the_rule_graph_draws(tmp_path):

@@ -10,7 +10,7 @@ from smdl.analysis.points import in_window, marked, points
 from smdl.analysis.regression import fit, regressions
 from smdl.compression.settings import Headline
 from smdl.figures.critical_bits import draw
-from smdl.llc.settings import Gates
+from smdl.llc.settings import Gates, Sampler
 from smdl.published import critical_bits
 from smdl.report.summary import summary
 from smdl.tables import empty
@@ -18,6 +18,7 @@ from smdl.tables.audit import AUDIT
 from smdl.tables.study import CHECKPOINTS, CRITICAL, DRAWS, LLC, LOSSES, MANIFEST, POINTS, REGRESSIONS
 
 GATES = Gates(max_excess=50, max_r_hat=1.5, max_drift=6, max_relative_se=0.3)
+SAMPLERS = {("published", "m"): Sampler()}
 HEADLINE = {"scheme": "quantize", "variant": "v", "epsilon": 0.3}
 PUBLISHED = {"pythia-160m": (0.114, 0.978), "pythia-410m": (0.082, 0.977), "pythia-1.4b": (0.158, 0.979)}
 
@@ -64,12 +65,12 @@ def study(statuses):
         {"model": "m", "step": steps, "scheme": "quantize", "variant": "v", "epsilon": 0.3, "coordinate": steps / 100.0}
     ).assign(status="ok", unit="bits", coordinate_se=0.1, bits_per_parameter=4.0)
     llc = pd.DataFrame({"model": "m", "step": steps, "llc": steps / 10.0, "control": np.nan, "loss": 1.0 / steps})
-    return critical, llc.assign(status=statuses, llc_se=1.0)
+    return critical, llc.assign(status=statuses, llc_se=1.0, setting="published")
 
 
 def fitted(critical, llc, windows, headline=HEADLINE, admit=("ok",)):
     """The regressions of a study, by way of its points."""
-    return regressions(points(critical, marked(llc, windows, admit), Headline(**headline)), windows)
+    return regressions(points(critical, marked(llc, windows, admit), Headline(**headline), "published"), windows)
 
 
 def test_what_is_not_admitted_is_left_out_and_counted():
@@ -87,13 +88,25 @@ def test_the_points_are_all_pairs_and_say_what_enters_a_regression():
     """A row per checkpoint, compressed or not; without a crossing or an admitted LLC it is not admitted."""
     critical, llc = study(["negative", *["ok"] * 7])
     critical.loc[7, "coordinate"] = np.nan
-    found = POINTS.conform(points(critical.drop(index=3), marked(llc, {"m": [200, 800]}, ["ok"]), Headline(**HEADLINE)))
+    own = marked(llc, {"m": [200, 800]}, ["ok"])
+    found = POINTS.conform(points(critical.drop(index=3), own, Headline(**HEADLINE), "published"))
     assert found["step"].tolist() == llc["step"].tolist()
     assert found["admitted"].tolist() == [False, True, True, False, True, True, True, False]
     assert found["in_window"].tolist() == [False, *[True] * 7]
     assert found["status"].isna().tolist() == [step == 400 for step in found["step"]]
     assert found["headline"].all()
-    assert not points(critical, marked(llc, {}, ["ok"]), Headline(**HEADLINE | {"epsilon": 0.5}))["headline"].any()
+    assert not points(critical, own, Headline(**HEADLINE | {"epsilon": 0.5}), "published")["headline"].any()
+    assert not points(critical, own, Headline(**HEADLINE), "fair")["headline"].any()
+
+
+def test_every_setting_has_its_points_and_its_line():
+    critical, llc = study(["ok"] * 8)
+    both = pd.concat([llc, llc.assign(setting="fair", llc=llc["llc"] / 2)])
+    rows = fitted(critical, both, {"m": [100, 800]}).set_index(["setting", "window"])
+    assert rows.loc[("fair", "config"), "slope"] == pytest.approx(2 * rows.loc[("published", "config"), "slope"])
+    assert rows["headline"].to_dict() == {
+        ("published", "config"): True, ("published", "all"): False, ("fair", "config"): False, ("fair", "all"): False,
+    }  # fmt: skip
 
 
 def test_one_training_run_gives_a_line_and_a_rank_correlation_and_no_interval_and_no_p_value():
@@ -108,12 +121,13 @@ def test_a_study_whose_checkpoints_are_all_left_out_has_its_tables():
     """No draws, no losses, no levels: a row per checkpoint with its status, and nothing that is fitted."""
     audit = pd.DataFrame({"model": "m", "step": [1, 2], "excluded": True, "reason": "same weights"})
     assert CHECKPOINTS.conform(gather.checkpoints(empty(MANIFEST), empty(LOSSES))).empty
-    found = LLC.conform(marked(gather.llc(empty(DRAWS), empty(CHECKPOINTS), audit, {}, GATES), {"m": [1, 2]}, ["ok"]))
+    none = gather.llc(empty(DRAWS), empty(CHECKPOINTS), audit, SAMPLERS, GATES)
+    found = LLC.conform(marked(none, {"m": [1, 2]}, ["ok"]))
     assert found[["step", "status", "reason", "chains"]].to_numpy().tolist() == [
         [1, "excluded", "same weights", 0],
         [2, "excluded", "same weights", 0],
     ]
-    none = gather.llc(empty(DRAWS), empty(CHECKPOINTS), empty(AUDIT), {}, GATES)
+    none = gather.llc(empty(DRAWS), empty(CHECKPOINTS), empty(AUDIT), SAMPLERS, GATES)
     assert LLC.conform(marked(none, {}, ["ok"])).empty
     assert REGRESSIONS.conform(fitted(empty(CRITICAL), found, {"m": [1, 2]})).empty
 
@@ -130,7 +144,7 @@ def test_a_model_without_a_window_is_shown_but_has_no_line():
     parts = {name: study(["ok"] * 8) for name in ("with", "without")}
     critical, llc = (pd.concat([own[i].assign(model=name) for name, own in parts.items()]) for i in (0, 1))
     windows = {"with": [100, 700]}
-    shown = points(critical, marked(llc, windows, ["ok"]), Headline(**HEADLINE))
+    shown = points(critical, marked(llc, windows, ["ok"]), Headline(**HEADLINE), "published")
     rows = regressions(shown, windows)
     assert set(rows["model"]) == {"with"}
     assert in_window(llc, windows).groupby(llc["model"]).sum().to_dict() == {"with": 7, "without": 0}

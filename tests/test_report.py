@@ -174,7 +174,7 @@ def test_the_interactive_figure_switches_and_tells_its_points(study, browser):
 
 def test_a_study_with_failed_jobs_says_which_and_shows_the_rest(broken, browser):
     text = opened(browser, broken / "results/small/report.html")
-    assert "llc_chains failed; its log, results/small/logs/llc_chains/tiny/step10/block0.log" in text
+    assert "llc_chains failed; its log, results/small/logs/llc_chains/published/tiny/step10/block0.log" in text
     assert "left the finite losses at step" in text
     assert "There is no finding yet" in text
     shown = browser.run("Object.keys(results)")
@@ -188,7 +188,7 @@ def test_status_of_a_failed_study_names_log_and_last_words(broken):
     line = next(line.split() for line in text.splitlines() if line.startswith("llc_chains"))
     assert line[1:5] == ["0", "0", "3", "0"]
     assert next(line.split() for line in text.splitlines() if line.startswith("quantize"))[1:5] == ["3", "0", "0", "0"]
-    assert "failed: llc_chains; its log is results/small/logs/llc_chains/tiny/step10/block0.log" in text
+    assert "failed: llc_chains; its log is results/small/logs/llc_chains/published/tiny/step10/block0.log" in text
     assert "error: chain 0 left the finite losses" in text
 
 
@@ -279,7 +279,9 @@ def test_last_lines_take_the_latest_state_of_a_progress_bar(tmp_path):
 def test_a_study_in_order_has_no_exclusions_and_an_odd_one_has_all():
     assert EXCLUSIONS.conform(exclusions(empty(LLC), empty(POINTS))).empty
     llc = pd.DataFrame({"model": "a", "step": [1, 2, 3], "status": ["ok", "not mixed", "excluded"], "reason": "why"})
-    llc = marked(llc.assign(llc=1.0, llc_se=0.1, control=0.5, loss=2.0), {"a": [2, 3]}, ["ok", "not mixed"])
+    llc = marked(
+        llc.assign(llc=1.0, llc_se=0.1, control=0.5, loss=2.0, setting="published"), {"a": [2, 3]}, ["ok", "not mixed"]
+    )
     critical = pd.DataFrame(
         {
             "model": "a",
@@ -291,7 +293,7 @@ def test_a_study_in_order_has_no_exclusions_and_an_odd_one_has_all():
         }
     ).assign(status=["ok", "not monotone", "all below"], coordinate_se=0.1, unit="bits", bits_per_parameter=4.0)
     headline = Headline(scheme="q", variant="v", epsilon=0.1)
-    rows = EXCLUSIONS.conform(exclusions(llc, points(critical, llc, headline)))
+    rows = EXCLUSIONS.conform(exclusions(llc, points(critical, llc, headline, "published")))
     assert rows["status"].tolist() == ["not mixed", "excluded", "not monotone", "all below"]
     assert rows["used"].tolist() == [True, False, True, False]
     assert rows["in_window"].tolist() == [True, True, False, False]
@@ -312,12 +314,17 @@ def test_the_finding_is_what_the_regressions_say():
     common |= {"partial_r2_given_control": 0.1, "partial_r2_given_loss": 0.8, **NOT_TO_BE_HAD}
     slopes = {"up": 0.2, "down": -0.01, "none": np.nan}
     rows = [
-        {**common, "model": model, "window": window, "headline": window == "config", "slope": slope}
+        {
+            **{**common, "setting": setting, "model": model, "window": window, "slope": slope},
+            "headline": window == "config" and setting == "published",
+        }
+        for setting in ("fair", "published")
         for model, slope in slopes.items()
         for window in ("config", "all")
     ]
     headline = Headline(scheme="quantize", variant="minimised", epsilon=0.5)
     text = "\n".join(finding(headline, {"regressions": pd.DataFrame(rows)}))
-    assert "**rises with the LLC in 1 of 2 model(s)** and falls with it in 1." in text
+    assert "at the setting published, the critical level **rises with the LLC in 1 of 2 model(s)** and falls" in text
+    assert 0 < text.index("at the setting published") < text.index("at the setting fair"), "the headline's stands first"
     assert "alone, in 0 of 2, and more than the loss on the sampling blocks in 2 of 2" in text
     assert "interval" not in text

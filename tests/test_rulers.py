@@ -27,6 +27,7 @@ from smdl.tables.rulers import MEASURES
 from smdl.tables.rulers import RULERS as COMPARED
 from smdl.tables.study import CORPUS, CRITICAL, LOSSES, MANIFEST
 
+SAMPLED = {"lr": 1e-4, "n_beta": 30.0, "gamma": 300.0, "status": "ok"}
 QUICK = Bootstrap(resamples=200, seed=0)
 NAMES = ("one", "two", "three", "four", "five", "six")
 UNCERTAIN = ["p", "p_corrected", *(f"{name}_{end}" for name in ("spearman", "r2") for end in ("low", "high"))]
@@ -45,7 +46,7 @@ def study(steps: int = 12, models: int = 2) -> tuple[pd.DataFrame, pd.DataFrame]
                 level = offset + 2 * own - 0.5 * loss + 0.1 * rng.normal()
                 key = {"scheme": "quantize", "variant": "maximum", "epsilon": epsilon}
                 critical.append({"model": model, "step": step, **key, "coordinate": level})
-    return pd.DataFrame(measured), pd.DataFrame(critical)
+    return pd.DataFrame(measured).assign(made_with=""), pd.DataFrame(critical)
 
 
 def test_the_table_has_a_row_for_every_pair_and_scope_and_conforms():
@@ -111,7 +112,7 @@ def test_an_interval_of_no_width_is_none():
     measured, critical = study(models=6)
     critical["coordinate"] = critical.groupby("epsilon")["coordinate"].rank()
     perfect = critical.query("epsilon == 0.3")[["model", "step", "coordinate"]].rename(columns={"coordinate": "value"})
-    measured = pd.concat([measured, perfect.assign(measure="perfect")])
+    measured = pd.concat([measured, perfect.assign(measure="perfect", made_with="")])
     row = rulers(measured, critical, QUICK).set_index(["measure", "epsilon", "scope"]).loc["perfect", 0.3, ALL_MODELS]
     assert row["spearman"] == pytest.approx(1)
     assert row[["spearman_low", "spearman_high", "r2_low", "r2_high"]].isna().all()
@@ -230,21 +231,43 @@ def test_measures_come_from_every_table_that_is_there():
     totals = [{**here, "code": "huffman", "choice": why, "total_bits": 9.0} for why in ("least total", "critical at 1")]
     tables = {
         "checkpoints": pd.DataFrame([{**here, "loss": 2.0, "norm": 3.0, "parameters": 10}]),
-        "llc": pd.DataFrame([{**here, "llc": 5.0, "control": 1.0, "llc_minus_control": 4.0, "status": "ok"}]),
+        "llc": pd.DataFrame(
+            [
+                {**here, **SAMPLED, "setting": setting, "llc": 5.0, "control": 1.0, "llc_minus_control": 4.0}
+                for setting in ("published", "fair")
+            ]
+        ),
         "coding": pd.DataFrame([{**here, "code": "huffman", "levels": 16, "bits_per_parameter": 3.5}]),
         "two_part": pd.DataFrame(totals),
         "bits_back": pd.DataFrame([{**here, "weight_bits": 7.0, "total_bits": 8.0}]),
         "proxies": pd.DataFrame([{**here, "proxy": "gzip_signs", "value": 1.1}]),
     }
     bare = measures(GATHERED, tables, admit=["ok"])
-    assert set(bare["measure"]) == {"loss", "norm", "parameters", "llc", "llc control", "llc minus control"}
+    assert set(bare["measure"]) == {
+        *("loss", "norm", "parameters"),
+        *("llc (published)", "llc control (published)", "llc minus control (published)"),
+        *("llc (fair)", "llc control (fair)", "llc minus control (fair)"),
+    }
     negative = {**tables, "llc": tables["llc"].assign(status="negative")}
-    assert "llc" not in set(measures(GATHERED, negative, admit=["ok"])["measure"])
+    assert set(measures(GATHERED, negative, admit=["ok"])["measure"]) == {"loss", "norm", "parameters"}
     values = MEASURES.conform(measures(RULERS, tables, admit=["ok"])).set_index("measure")["value"]
     assert values["bits per parameter, huffman at 16"] == 3.5
     assert values["two-part total, huffman"] == 9.0
     assert values["bits back"] == 7.0
     assert values["gzip_signs"] == 1.1
+
+
+def test_llcs_of_different_settings_are_not_pooled_across_models():
+    """A learning rate per size: within its model each LLC has its rows, across models it has none."""
+    measured, critical = study()
+    lr = {"one": "lr 1e-05", "two": "lr 0.0001"}
+    apart = measured.assign(made_with=np.where(measured["measure"] == "loss", "", measured["model"].map(lr)))
+    rows, alike = rulers(apart, critical, QUICK), rulers(measured, critical, QUICK)
+    pooled = rows[rows["scope"] == ALL_MODELS]["measure"].unique().tolist()
+    assert pooled == ["loss"] != alike[alike["scope"] == ALL_MODELS]["measure"].unique().tolist()
+    within = rows[rows["scope"] != ALL_MODELS].reset_index(drop=True)
+    columns = ["measure", "compressibility", "scope", "n", "spearman", "r2"]
+    pd.testing.assert_frame_equal(within[columns], alike[alike["scope"] != ALL_MODELS].reset_index(drop=True)[columns])
 
 
 def tables_of(rows: Callable[[Table], pd.DataFrame]) -> dict[str, pd.DataFrame]:

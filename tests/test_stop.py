@@ -21,8 +21,8 @@ from workflow import WARM, small_config
 MARK = "SMDL_TEST_RUN"
 PLAIN = [sys.executable, "-m", "snakemake"]
 LINE = ["--snakefile", str(ROOT / "Snakefile"), "--profile", str(ROOT / "profiles/local"), "--cores", "1"]
-LOG = "results/small/logs/llc_chains/tiny/step10/block0.log"
-DRAWS = "results/small/draws/tiny/step10/block0.parquet"
+LOG = "results/small/logs/llc_chains/published/tiny/step10/block0.log"
+DRAWS = "results/small/draws/published/tiny/step10/block0.parquet"
 GOES_ON = "What is done is kept: the same command goes on from here."
 
 

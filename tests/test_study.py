@@ -48,10 +48,10 @@ def test_every_checkpoint_is_there_and_the_numbers_hang_together(study):
     assert found["checkpoints"]["sha256"].is_unique
     llc = found["llc"]
     assert llc["step"].tolist() == steps
-    draws = pd.read_parquet(study / "results/small/draws/tiny/step20/block0.parquet")
+    draws = pd.read_parquet(study / "results/small/draws/published/tiny/step20/block0.parquet")
     kept = draws.query("draw >= 0 and kind == 'posterior'")
     assert len(kept) == 16
-    assert llc["llc"][1] == pytest.approx(30 * (kept["loss"] - kept["baseline"]).mean())
+    assert llc["llc_plain"][1] == pytest.approx(30 * (kept["loss"] - kept["baseline"]).mean())
     assert np.isfinite(llc[["llc_se", "control", "control_se", "r_hat"]]).all(axis=None)
     assert set(found["curves"]["scheme"]) == set(found["critical"]["scheme"]) == {"quantize", "prune"}
     best = (
@@ -131,7 +131,7 @@ def test_everything_again_gives_the_same_numbers(study):
 
 
 def test_a_job_gives_the_same_numbers_without_the_warm_start(study):
-    draws = "results/small/draws/tiny/step20/block0.parquet"
+    draws = "results/small/draws/published/tiny/step20/block0.parquet"
     before = pd.read_parquet(study / draws)
     run = snakemake(study, small_config(), "--force", draws)
     assert run.returncode == 0, run.stderr

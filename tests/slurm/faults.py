@@ -14,13 +14,13 @@ from study import HERE, Study
 
 from smdl.rulers.registry import RULERS
 
-CHAINS = tuple(f"neox/step40/block{block}" for block in range(9))
+CHAINS = tuple(f"published/neox/step40/block{block}" for block in range(9))
 CANCELLED, TIME, MEMORY, SLURMD, NODE, REQUEUED, PREEMPTED, LATE, LAUNCH = CHAINS
 MINI = HERE.parents[1] / "config.mini.yaml"
 PARTITIONS = {NODE: "frail", REQUEUED: "requeued", PREEMPTED: "cancelled", LAUNCH: "unfit"}
 TABLES = [f"results/small/tables/{name}.csv" for name in ("checkpoints", "llc", "curves", "critical", "regressions")]
 # A chain as the profile's expressions see it; Snakemake takes no braces in those of times and sizes.
-THIS = "'/'.join([wildcards.model, 'step' + wildcards.step, 'block' + wildcards.block])"
+THIS = "'/'.join([wildcards.setting, wildcards.model, 'step' + wildcards.step, 'block' + wildcards.block])"
 MINUTES = 10
 SECONDS = 840
 

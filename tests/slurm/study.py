@@ -134,4 +134,4 @@ def _heed_interrupts() -> None:
 
 def _comment(chain: str) -> str:
     """What the executor plugin writes into a job's comment: the rule and its wildcards."""
-    return "rule_llc_chains_wildcards_" + re.sub("/(step|block)", "_", chain)
+    return "rule_llc_chains_wildcards_" + re.sub("/(step|block)?", "_", chain)

@@ -7,7 +7,7 @@ import pandas as pd
 from smdl.llc.estimate import estimate
 from smdl.llc.settings import Gates, Sampler
 from smdl.tables import empty
-from smdl.tables.study import CHECKPOINT, LLC, parameters_of, weights_digest
+from smdl.tables.study import CHECKPOINT, LLC, SETTING, parameters_of, weights_digest
 
 SAMPLER_COLUMNS = ("lr", "n_beta", "gamma")
 
@@ -39,11 +39,11 @@ def llc(
     draws: pd.DataFrame,
     checkpoints: pd.DataFrame,
     audit: pd.DataFrame,
-    samplers: Mapping[str, Sampler],
+    samplers: Mapping[tuple[str, str], Sampler],
     gates: Gates,
     burn_in_test: bool = False,
 ) -> pd.DataFrame:
-    """The rows of the table ``llc``; ``samplers`` holds each model's sampler settings.
+    """The rows of the table ``llc``; ``samplers`` holds the sampler of each named setting and model.
 
     With ``burn_in_test`` the columns draws and burn_in tell what the test of stationarity left.
 
@@ -51,14 +51,15 @@ def llc(
     """
     loss = checkpoints.set_index(CHECKPOINT)["sampling_loss"]
     rows = []
-    for (model, step), own in draws.groupby(CHECKPOINT, sort=False):
-        sampler = samplers[model]
+    for (model, step, setting), own in draws.groupby([*CHECKPOINT, SETTING.name], sort=False):
+        sampler = samplers[setting, model]
         found = estimate(own, sampler.n_beta, gates, burn_in_test)
         left_out = found.pop("left_out")
         rows.append(
             {
                 "model": model,
                 "step": step,
+                "setting": setting,
                 **found,
                 "loss": loss[model, step],
                 "chains": own["chain"].nunique(),
@@ -67,14 +68,14 @@ def llc(
                 "burn_in": sampler.burn_in + left_out * sampler.steps_between_draws,
             }
         )
-    return _with_exclusions(pd.DataFrame(rows) if rows else empty(LLC), audit)
+    settings = pd.DataFrame({"setting": list(dict.fromkeys(setting for setting, _ in samplers))})
+    return _with_exclusions(pd.DataFrame(rows) if rows else empty(LLC), audit, settings)
 
 
-def _with_exclusions(rows: pd.DataFrame, audit: pd.DataFrame) -> pd.DataFrame:
+def _with_exclusions(rows: pd.DataFrame, audit: pd.DataFrame, settings: pd.DataFrame) -> pd.DataFrame:
     """The rows in the audit's order, with the status of excluded checkpoints, those without draws among them."""
-    rows = audit[[*CHECKPOINT, "excluded", "reason"]].rename(columns={"reason": "finding"}).merge(
-        rows, on=CHECKPOINT, how="left"
-    )  # fmt: skip
+    found = audit[[*CHECKPOINT, "excluded", "reason"]].rename(columns={"reason": "finding"})
+    rows = found.merge(settings, how="cross").merge(rows, on=[*CHECKPOINT, SETTING.name], how="left")
     rows["status"] = rows["status"].mask(rows["excluded"], "excluded")
     rows["reason"] = rows["reason"].mask(rows["excluded"], rows["finding"])
     return rows.drop(columns=["excluded", "finding"]).fillna({"chains": 0, "draws": 0, "burn_in": 0})

@@ -13,7 +13,7 @@ from scipy import stats
 
 from smdl.analysis.correlation import partial_r2
 
-KEY = ["model", "scheme", "variant", "epsilon"]
+KEY = ["model", "setting", "scheme", "variant", "epsilon"]
 
 
 @dataclass(frozen=True)

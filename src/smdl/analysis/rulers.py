@@ -40,18 +40,21 @@ class Bootstrap:
 def rulers(measures: pd.DataFrame, critical: pd.DataFrame, bootstrap: Bootstrap) -> pd.DataFrame:
     """The rows of the table ``rulers``.
 
-    ``measures`` is long: model, step, measure, value; the measure named ``loss`` is the one that partial correlations
-    hold fixed. ``critical`` has model, step, scheme, variant, epsilon and coordinate; checkpoints without a finite
+    ``measures`` is long: model, step, measure, value, made_with; the measure named ``loss`` is the one that partial
+    correlations hold fixed. A measure that was made with different settings for different models has no row across
+    them. ``critical`` has model, step, scheme, variant, epsilon and coordinate; checkpoints without a finite
     value or coordinate are left out of the pair. Correlations are NaN below ``FEWEST`` checkpoints, and where either
     side does not vary; intervals and p values below ``FEWEST_MODELS`` models. ``p_corrected`` holds for all pairs of
     the table together (Benjamini and Yekutieli 2001, any dependence). Without critical levels there are no rows.
     """
     names = list(measures["measure"].unique())
     wide = measures.pivot(index=CHECKPOINT, columns="measure", values="value")[names]
+    made_with = measures.groupby("measure")["made_with"].nunique()
+    alike = [name for name in names if made_with[name] == 1]
     levels = critical.pivot(index=CHECKPOINT, columns=COMPRESSIBILITY, values="coordinate").reindex(wide.index)
     of_model = wide.index.get_level_values("model")
     scopes = {
-        scope: _Scope(wide[of_model.isin(models)], bootstrap)
+        scope: _Scope(wide.loc[of_model.isin(models), alike if scope == ALL_MODELS else names], bootstrap)
         for scope, models in _scopes(list(critical["model"].unique()))
     }
     rows = []

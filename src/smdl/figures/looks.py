@@ -22,6 +22,17 @@ def of_headline(table: pd.DataFrame, points: pd.DataFrame) -> pd.DataFrame:
     return table[(table[names] == _headline(points)[names]).all(axis=1)]
 
 
+def of_curve(table: pd.DataFrame, points: pd.DataFrame) -> pd.DataFrame:
+    """The rows of a table that are of the headline's scheme, variant and tolerance, at any setting of the sampler."""
+    names = ["scheme", "variant", "epsilon"]
+    return table[(table[names] == _headline(points)[names]).all(axis=1)]
+
+
+def of_setting(table: pd.DataFrame, points: pd.DataFrame) -> pd.DataFrame:
+    """The rows of a table that are of the headline's setting of the sampler; none where no point is of the headline."""
+    return table[table["setting"] == _headline(points)["setting"]]
+
+
 def tolerance(points: pd.DataFrame) -> float:
     """The headline's tolerance (nats); NaN where no point is of the headline."""
     return float(_headline(points)["epsilon"])

@@ -9,6 +9,7 @@ from matplotlib.figure import Figure
 
 from smdl.figures.looks import label, variants
 from smdl.figures.style import STYLE, nothing
+from smdl.foundation.names import in_figure
 
 PANELS = (
     ("r2", r"$R^2$ on the LLC", "viridis", 0, 1),
@@ -18,9 +19,10 @@ PANELS = (
 
 
 def draw(regressions: pd.DataFrame) -> Figure:
-    """Fits over each model's window; n, the number of checkpoints in the fit, stands below where it is less than all.
+    """Fits over each model's window, a row of panels per setting of the sampler.
 
-    A cell is blank where there is no fit: fewer than three checkpoints whose loss crosses the tolerance.
+    n, the number of checkpoints in the fit, stands below where it is less than all. A cell is blank where there is no
+    fit: fewer than three checkpoints whose loss crosses the tolerance.
     """
     table = regressions[regressions["window"] == "config"]
     if table.empty:
@@ -28,24 +30,26 @@ def draw(regressions: pd.DataFrame) -> Figure:
     rows = variants(table)
     epsilons, models = sorted(table["epsilon"].unique()), list(table["model"].unique())
     columns = [(epsilon, model) for epsilon in epsilons for model in models]
-    table = table.set_index(["scheme", "variant", "epsilon", "model"])
+    settings = list(table["setting"].unique())
+    table = table.set_index(["setting", "scheme", "variant", "epsilon", "model"])
     panels = [panel for panel in PANELS if panel[0] != "control_r2" or table["control_r2"].notna().any()]
     with plt.rc_context({**STYLE, "axes.grid": False}):
         figure, axes = plt.subplots(
-            1,
+            len(settings),
             len(panels),
-            figsize=(2.2 + len(panels) * (0.5 * len(columns) + 0.5), 1.5 + 0.27 * len(rows)),
+            figsize=(2.2 + len(panels) * (0.5 * len(columns) + 0.5), len(settings) * (1.5 + 0.27 * len(rows))),
             squeeze=False,
             sharey=True,
         )
-        for axis, (column, title, colours, low, high) in zip(axes[0], panels, strict=True):
-            values = np.array(
-                [[table[column].get((*row, epsilon, model), np.nan) for epsilon, model in columns] for row in rows]
-            )
-            _cells(axis, values, plt.get_cmap(colours), low, high)
-            axis.set_title(title)
-            _columns(axis, epsilons, models)
-        axes[0, 0].set_yticks(range(len(rows)), [label(*row) for row in rows])
+        for line, setting in zip(axes, settings, strict=True):
+            for axis, (column, title, colours, low, high) in zip(line, panels, strict=True):
+                own = table[column].get
+                values = [[own((setting, *row, *place), np.nan) for place in columns] for row in rows]
+                _cells(axis, np.array(values), plt.get_cmap(colours), low, high)
+                axis.set_title(title)
+                _columns(axis, epsilons, models)
+            line[0].set_yticks(range(len(rows)), [label(*row) for row in rows])
+            line[0].set_ylabel(f"setting {in_figure(setting)}")
     return figure
 
 

@@ -8,7 +8,7 @@ from matplotlib.cm import ScalarMappable
 from matplotlib.colors import BoundaryNorm, ListedColormap
 from matplotlib.figure import Figure
 
-from smdl.figures.looks import label, tolerance
+from smdl.figures.looks import label, of_setting, tolerance
 from smdl.figures.style import COLOURS, FAINT, MARKERS, STYLE, nothing, training_colours
 
 SHOWN_TOLERANCES = 4
@@ -17,6 +17,7 @@ SHOWN_TOLERANCES = 4
 def draw(curves: pd.DataFrame, points: pd.DataFrame, regressions: pd.DataFrame, *, scheme: str) -> Figure:
     """The headline's tolerance is the dashed line; points whose LLC is not admitted are hollow."""
     epsilon = tolerance(points)
+    regressions, points = of_setting(regressions, points), of_setting(points, points)
     curves = curves[curves["scheme"] == scheme]
     points = points[(points["scheme"] == scheme) & (points["epsilon"] == epsilon)]
     if curves.empty or points.empty:

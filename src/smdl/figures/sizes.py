@@ -4,14 +4,15 @@ import matplotlib.pyplot as plt
 import pandas as pd
 from matplotlib.figure import Figure
 
-from smdl.figures.looks import label, looks, tolerance
+from smdl.figures.looks import label, looks, of_setting, tolerance
 from smdl.figures.style import STYLE, nothing
 
 
 def draw(points: pd.DataFrame) -> Figure:
     """A line per variant, broken where the loss never crosses the tolerance."""
     epsilon = tolerance(points)
-    table = points[points["epsilon"] == epsilon].dropna(subset=["status"])
+    table = of_setting(points, points)
+    table = table[table["epsilon"] == epsilon].dropna(subset=["status"])
     if table.empty:
         return nothing("No checkpoint has a critical level at the headline's tolerance.")
     models, look = list(table["model"].unique()), looks(table)

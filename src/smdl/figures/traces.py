@@ -6,27 +6,28 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from smdl.figures.style import COLOURS, STYLE, nothing
+from smdl.foundation.names import in_figure
 from smdl.tables.study import CONTROL, POSTERIOR
 
 
 def draw(draws: pd.DataFrame) -> Figure:
-    """A row per model, a column per checkpoint; the posterior's chains in colour, the control's in grey."""
+    """A row per model and setting, a column per checkpoint; the chains in colour, their controls in grey."""
     if draws.empty:
         return nothing("No chain was sampled.")
-    models = list(draws["model"].unique())
+    rows = list(draws[["model", "setting"]].drop_duplicates().itertuples(index=False, name=None))
     widest = int(draws.groupby("model")["step"].nunique().max())
     with plt.rc_context({**STYLE, "font.size": 7, "axes.titlesize": 7}):
         figure, axes = plt.subplots(
-            len(models), widest, figsize=(1.15 * widest + 0.8, 1.5 * len(models) + 0.6), sharey="row", squeeze=False
+            len(rows), widest, figsize=(1.15 * widest + 0.8, 1.5 * len(rows) + 0.6), sharey="row", squeeze=False
         )
-        for row, model in zip(axes, models, strict=True):
-            groups = list(draws[draws["model"] == model].groupby("step"))
+        for row, (model, setting) in zip(axes, rows, strict=True):
+            groups = list(draws[(draws["model"] == model) & (draws["setting"] == setting)].groupby("step"))
             for axis, (step, own) in zip(row, groups, strict=False):
                 _panel(axis, own)
                 axis.set_title(f"step {step}")
             for axis in row[len(groups) :]:
                 axis.set_visible(False)
-            row[0].set_ylabel(f"{model}\nexcess loss (nats)")
+            row[0].set_ylabel(f"{model}, {in_figure(setting)}\nexcess loss (nats)")
         figure.supxlabel("draw (burn-in before 0)", fontsize=8)
         figure.legend(*_legend(axes[0, 0]), loc="outside upper right", ncols=2)
     return figure

@@ -19,7 +19,6 @@ from smdl.llc.state import StateStore
 from smdl.tables.study import CONTROL, LOCALISED, POSTERIOR
 
 FIRST_STEPS = 10
-FEWER = 8
 RECORDED = ("loss", "baseline", "excess_se", "distance")
 WARNING_SIGNALS = (signal.SIGTERM, signal.SIGUSR1, signal.SIGINT)
 
@@ -87,7 +86,7 @@ def rows_of(seen: Step, settings: Sampler, number: int, baseline: np.ndarray) ->
 def localised_rows(walker: Walker, seed: int, number: int, baseline: np.ndarray) -> Iterator[list]:
     """The rows of as many pairs of draws of the localisation alone as a chain has draws."""
     its = walker.settings
-    for seen in walker.localised(seed, number, its.draws, _few(its.batch_size)):
+    for seen in walker.localised(seed, number, its.draws, its.localised_batch):
         yield [LOCALISED, number, seen.step, *recorded(seen, baseline)]
 
 
@@ -141,11 +140,6 @@ def _restore(walker: Walker, state: dict) -> None:
     walker.second_moment.copy_(state["second_moment"])
     if walker.control is not None:
         walker.control.copy_(state["control"])
-
-
-def _few(batch_size: int) -> int:
-    """Sequences per minibatch of the draws without a chain: few, since of a pair only the curvature's noise is left."""
-    return max(batch_size // FEWER, min(batch_size, 2))
 
 
 def _stopped(warning: Sequence[str]) -> str:

@@ -1,12 +1,27 @@
 """Section ``llc``: the sampler around each checkpoint, and what its estimates must pass."""
 
+from __future__ import annotations
+
 from collections.abc import Iterator
 from typing import Annotated, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, Strict
 
 from smdl.corpus.settings import CorpusText
-from smdl.settings.base import Distinct, Flag, FromOne, Integer, NotNegative, Number, Positive, Section, section
+from smdl.settings.base import (
+    AS_INTEGER,
+    LONGEST_NAME,
+    Count,
+    Distinct,
+    Flag,
+    FromOne,
+    Integer,
+    NotNegative,
+    Number,
+    Positive,
+    Section,
+    section,
+)
 
 N_BETA = "Inverse temperature times sample size."
 BATCH_SIZE = "Token blocks per minibatch."
@@ -43,6 +58,11 @@ class Sampler(Section):
         if after < 0:
             return after
         return None if after % self.steps_between_draws else after // self.steps_between_draws
+
+    @property
+    def localised_batch(self) -> int:
+        """Token blocks per minibatch of draws without a chain: few, since the slopes' noise cancels within a pair."""
+        return max(self.batch_size // 8, min(self.batch_size, 2))
 
     @property
     def stability(self) -> float:
@@ -101,6 +121,32 @@ class Gates(Section):
     max_relative_se: Number = Field(0.2, gt=0, description="(too noisy) Standard error over the estimate.")
 
 
+class _Changes(Section):
+    """Sampler settings that differ from others."""
+
+    lr: Positive | None = Field(None, description="Learning rate of the sampler.")
+    n_beta: Positive | None = Field(None, description=N_BETA)
+    gamma: NotNegative | None = Field(None, description="Strength of the localisation.")
+    batch_size: FromOne | None = Field(None, description=BATCH_SIZE)
+
+    def over(self, common: Llc) -> Llc:
+        """The ``common`` settings with these laid over them."""
+        return common.model_copy(update=self.model_dump(exclude_none=True))
+
+
+class NamedSetting(_Changes):
+    """A named setting of the sampler: what it has other than the keys of llc and than the models' own."""
+
+    alpha: Annotated[float, Field(ge=0, lt=1)] | None = Field(None, description="Decay of the second moment.")
+    eps_rms: Positive | None = Field(None, description="Added to the root of the second moment.")
+    burn_in: Count | None = Field(None, description=BURN_IN)
+    draws: Annotated[int, Field(ge=4, le=10**7), AS_INTEGER] | None = Field(None, description=DRAWS)
+    steps_between_draws: FromOne | None = Field(None, description=BETWEEN)
+
+
+SettingName = Annotated[str, Strict(), Field(max_length=LONGEST_NAME, pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]*$")]
+
+
 class Llc(Sampler):
     """pSGLD around each checkpoint (arXiv:2308.12108; settings of arXiv:2510.12077 where known)."""
 
@@ -124,25 +170,45 @@ class Llc(Sampler):
         " passes Geweke's test of stationarity; the table llc says what was left out.",
     )
     control: Flag = Field(
-        True, description="Sample beside every chain a control with n_beta 0, localisation noise alone."
+        True,
+        description="Take beside every chain its control, the localisation alone: the control variate of the LLC, and"
+        " what the LLC is compared with. Without it the LLC is the plain mean over the draws.",
     )
     save_every: Number = Field(300, gt=0, description="Seconds between saves of a chain's state.")
     memory: Memory = section()
     gates: Gates = section()
 
+    settings: dict[SettingName, NamedSetting] = Field(
+        default_factory=lambda: {"published": NamedSetting()},
+        min_length=1,
+        description="Named settings, each with what it has other than the keys of this section and than the models'"
+        " own: an LLC of its own for every checkpoint. Without this key there is one, named published, as they are.",
+    )
+    headline: SettingName | None = Field(
+        None, description="The setting of the study's headline; without this key the first one."
+    )
 
-class ModelLlc(Section):
-    """Sampler settings of this model that differ from the common ones."""
+    @property
+    def first(self) -> str:
+        """The name of the headline's setting."""
+        return self.headline or next(iter(self.settings))
 
-    lr: Positive | None = Field(None, description="Learning rate of the sampler.")
+    @property
+    def blocks_of_chain(self) -> int:
+        """Token blocks that a chain passes forward and back; a pass forward only, as of its control, is a third."""
+        forward = self.draws * (self.batch_size + 2 * self.localised_batch) if self.control else 0
+        return self.steps * self.batch_size + forward // 3
+
+
+class ModelLlc(_Changes):
+    """Sampler settings of this model that differ from the common ones; a named setting's own values go before them."""
+
     sequences_at_once: FromOne | None = Field(None, description="Token blocks per backward pass.")
-    n_beta: Positive | None = Field(None, description=N_BETA)
-    gamma: NotNegative | None = Field(None, description="Strength of the localisation.")
-    batch_size: FromOne | None = Field(None, description=BATCH_SIZE)
 
-    def over(self, common: Llc) -> Llc:
-        """The common settings with those of the model laid over them."""
-        return common.model_copy(update=self.model_dump(exclude_none=True))
+
+def sampler_of(llc: Llc, model: ModelLlc | None, name: str) -> Llc:
+    """The section ``llc`` as the setting ``name`` has it for a model."""
+    return llc.settings[name].over((model or ModelLlc()).over(llc))
 
 
 def check_sampler(key: str, llc: Llc, corpus: CorpusText) -> Iterator[str]:
@@ -152,6 +218,8 @@ def check_sampler(key: str, llc: Llc, corpus: CorpusText) -> Iterator[str]:
             f"corpus.blocks.sampling: {corpus.blocks.sampling} blocks are fewer than"
             f" a minibatch of {key}, {llc.batch_size}"
         )
+    if llc.control and not llc.gamma:
+        yield f"{key}: llc.control needs a localisation, and llc.gamma is 0: set llc.control false, or gamma above 0"
     if llc.stability >= 2:
         yield (
             f"{key}: lr gamma / (2 eps_rms) is {llc.stability:.3g}, and the localisation is stable below 2 only:"

@@ -3,6 +3,8 @@
 import numpy as np
 import pandas as pd
 
+from smdl.tables.report import EXCLUSIONS
+
 OK = "ok"
 
 
@@ -11,11 +13,11 @@ def exclusions(llc: pd.DataFrame, points: pd.DataFrame) -> pd.DataFrame:
     estimates = llc[llc["status"] != OK].assign(
         what="llc", scheme=None, variant=None, epsilon=np.nan, used=lambda rows: rows["admitted"]
     )
-    measured = points.dropna(subset=["status"])
+    measured = points.dropna(subset=["status"]).drop_duplicates(["model", "step", "scheme", "variant", "epsilon"])
     levels = measured[measured["status"] != OK].assign(
-        what="critical level", reason=_crossing, used=lambda rows: rows["coordinate"].notna()
+        what="critical level", setting=None, reason=_crossing, used=lambda rows: rows["coordinate"].notna()
     )
-    names = ["model", "step", "what", "scheme", "variant", "epsilon", "status", "reason", "in_window", "used"]
+    names = [column.name for column in EXCLUSIONS.columns]
     rows = pd.concat([estimates[names], levels[names]], ignore_index=True)
     return rows.astype({"in_window": bool, "used": bool})
 

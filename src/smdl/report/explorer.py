@@ -54,7 +54,9 @@ def draw(points: pd.DataFrame, regressions: pd.DataFrame) -> dict[str, Any]:
     points = _points(points)
     curves = points["curve"].unique().tolist()
     units = points.drop_duplicates("curve").set_index("curve")["unit"].to_dict()
-    shown = pd.concat([points[points["headline"]], points])[["curve", "epsilon"]].to_numpy().tolist() or [["", 0]]
+    settings = points["setting"].unique().tolist()
+    places = pd.concat([points[points["headline"]], points])[["curve", "epsilon", "setting"]]
+    shown = places.to_numpy().tolist() or [["", 0, ""]]
     return {
         "$schema": "https://vega.github.io/schema/vega-lite/v5.json",
         "width": "container",
@@ -62,6 +64,7 @@ def draw(points: pd.DataFrame, regressions: pd.DataFrame) -> dict[str, Any]:
         "params": [
             _switch("curve", "Scheme ", curves, shown[0][0]),
             _switch("tolerance", "Tolerance (nats) ", sorted(points["epsilon"].unique()), shown[0][1]),
+            _switch("setting", "Setting of the sampler ", settings, shown[0][2]),
         ],
         "title": {"text": {"expr": f"curve + ': critical level (' + {json.dumps(units)}[curve] + ') against LLC'"}},
         "datasets": {"points": _records(points), "lines": _ends(points, regressions)},
@@ -87,10 +90,11 @@ def _points(points: pd.DataFrame) -> pd.DataFrame:
     )
 
 
+SWITCHED = ("model", "setting", "epsilon")
 ENDS = (("low", -1), ("high", 1))
 SHOWN = [
-    *("model", "step", "curve", "epsilon", "llc", "llc_se", "llc_low", "llc_high", "llc_status", "coordinate"),
-    *("coordinate_se", "coordinate_low", "coordinate_high", "unit", "status", "control", "loss"),
+    *("model", "step", "setting", "curve", "epsilon", "llc", "llc_se", "llc_low", "llc_high", "llc_status"),
+    *("coordinate", "coordinate_se", "coordinate_low", "coordinate_high", "unit", "status", "control", "loss"),
     *("in_window", "admitted"),
 ]
 
@@ -101,7 +105,7 @@ def _records(points: pd.DataFrame) -> list[dict[str, Any]]:
 
 def _ends(points: pd.DataFrame, regressions: pd.DataFrame) -> list[dict[str, Any]]:
     """Both ends of every fitted line, over the points that it was fitted to."""
-    key = ["model", *CURVE]
+    key = ["model", "setting", *CURVE]
     fits = regressions[regressions["window"] == "config"].dropna(subset=["slope"]).set_index(key)
     fitted = points[points["in_window"] & points["admitted"]]
     rows = []
@@ -109,7 +113,8 @@ def _ends(points: pd.DataFrame, regressions: pd.DataFrame) -> list[dict[str, Any
         if name in fits.index:
             fit = fits.loc[name]
             told = f"R² = {fit['r2']:.3f}, n = {fit['n']}, steps {fit['first']} to {fit['last']}"
-            common = {"model": name[0], "curve": own["curve"].iloc[0], "epsilon": name[3], "fit": told}
+            named = dict(zip(key, name, strict=True))
+            common = {"curve": own["curve"].iloc[0], "fit": told, **{at: named[at] for at in SWITCHED}}
             ends = (own["llc"].min(), own["llc"].max())
             rows += [{**common, "llc": x, "coordinate": fit["intercept"] + fit["slope"] * x} for x in ends]
     return rows
@@ -132,7 +137,8 @@ X = _axis("llc", "local learning coefficient (LLC)")
 Y = _axis("coordinate", "critical level")
 
 
-CHOSEN = {"transform": [{"filter": "datum.curve === curve && datum.epsilon === tolerance"}]}
+SHOWN_NOW = "datum.curve === curve && datum.epsilon === tolerance && datum.setting === setting"
+CHOSEN = {"transform": [{"filter": SHOWN_NOW}]}
 LINES = {
     "mark": {"type": "line", "strokeWidth": 1.5},
     "encoding": {"x": X, "y": Y, "tooltip": [{"field": "model"}, {"field": "fit"}]},

@@ -10,6 +10,7 @@ import pandas as pd
 
 from smdl.compression.settings import Headline
 from smdl.foundation.names import in_markup
+from smdl.llc.settings import Llc, sampler_of
 from smdl.runtime.progress import FAILED, STATES, last_lines
 from smdl.study.study import Study
 
@@ -63,9 +64,17 @@ def _studied(study: Study, tables: Tables) -> str:
         f" how degenerate the model's loss minimum is, foretell it? {count} training checkpoints of {len(models)}"
         f" model(s) were studied: {_models(study, tables)}. Each was compressed step by step ({schemes}), and the"
         f" *critical level* is where the mean next-token loss has risen by a tolerance, {headline.epsilon:g} nats in"
-        f" the headline. Around each the LLC was sampled by {llc.chains} chains of {llc.draws} draws"
-        f" (n_beta {llc.n_beta:g}, gamma {llc.gamma:g})."
+        f" the headline. Around each the LLC was sampled by {llc.chains} chains at {_settings(llc)}."
     )
+
+
+def _settings(llc: Llc) -> str:
+    """The named settings of the sampler, that of the headline first."""
+    told = []
+    for name in sorted(llc.settings, key=lambda name: name != llc.first):
+        its = sampler_of(llc, None, name)
+        told.append(f"{in_markup(name)} (n_beta {its.n_beta:g}, gamma {its.gamma:g}, {its.draws} draws)")
+    return f"the setting{'s' if len(told) > 1 else ''} {' and '.join(told)}"
 
 
 def _models(study: Study, tables: Tables) -> str:
@@ -80,19 +89,20 @@ def _models(study: Study, tables: Tables) -> str:
     return ", ".join(named)
 
 
-def headline_fits(regressions: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """The headline's rows of the table ``regressions`` over the config's window, and those over all checkpoints."""
-    ours = regressions[regressions["headline"]]
-    key = ["model", "scheme", "variant", "epsilon"]
-    return ours, ours[key].merge(regressions[regressions["window"] == "all"], on=key)
+def headline_fits(regressions: pd.DataFrame, headline: Headline) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """The rows of the headline's scheme over the config's window, those of its setting first, and over all steps."""
+    ours = regressions[(regressions[list(CURVE)] == pd.Series(dict(headline))[list(CURVE)]).all(axis=1)]
+    first = regressions.loc[regressions["headline"], "setting"].unique()
+    ours = ours.sort_values("setting", key=lambda names: ~names.isin(first), kind="stable")
+    return ours[ours["window"] == "config"], ours[ours["window"] == "all"]
 
 
 def finding(headline: Headline, tables: Tables) -> Iterable[str]:
-    """The paragraphs on the headline's regressions, from the table ``regressions``."""
+    """The paragraphs on the headline's regressions at every setting, from the table ``regressions``."""
     if "regressions" not in tables:
         yield "There is no finding yet: the study's regressions are not made. See *Failures* below."
         return
-    window, everything = headline_fits(tables["regressions"])
+    window, everything = headline_fits(tables["regressions"], headline)
     fitted = window.dropna(subset=["slope"])
     name = f"{headline.scheme} ({in_markup(headline.variant)}) at {headline.epsilon:g} nats"
     if window.empty:
@@ -101,44 +111,50 @@ def finding(headline: Headline, tables: Tables) -> Iterable[str]:
     if fitted.empty:
         yield f"For {name} no regression could be made: too few checkpoints are left."
     else:
-        yield _verdict(name, fitted)
+        for setting, own in fitted.groupby("setting", sort=False):
+            yield _verdict(name, setting, own)
     yield "Critical level against LLC, over each model's window and over all its checkpoints:"
     yield _table(
-        ["model", "steps", "points", "left out", "slope", "R²", "Spearman"],
+        ["setting", "model", "steps", "points", "left out", "slope", "R²", "Spearman"],
         [_fit_row(row) for rows in (window, everything) for _, row in rows.iterrows()],
     )
     yield (
-        "What the LLC adds to its rivals, over the window: R² of the critical level on the *control* (the same chains"
-        " with n_beta = 0: localisation noise alone, a measure of flatness) and on the checkpoint's own loss on the"
-        " sampling blocks; and the"
-        " share of what either leaves unexplained that the LLC explains:"
+        "What the LLC adds to its rivals, over the window: R² of the critical level on the *control* (localisation"
+        " noise alone: a measure of flatness) and on the checkpoint's own loss on the sampling blocks; and the share of"
+        " what either leaves unexplained that the LLC explains:"
     )
     yield _table(
-        ["model", "R² LLC", "R² control", "R² loss", "added to control", "added to loss"],
-        [[in_markup(row["model"]), *(_number(row[column]) for column in RIVALS)] for _, row in window.iterrows()],
+        ["setting", "model", "R² LLC", "R² control", "R² loss", "added to control", "added to loss"],
+        [
+            [in_markup(row["setting"]), in_markup(row["model"]), *(_number(row[column]) for column in RIVALS)]
+            for _, row in window.iterrows()
+        ],
     )
 
 
+CURVE = ("scheme", "variant", "epsilon")
 RIVALS = ("r2", "control_r2", "loss_r2", "partial_r2_given_control", "partial_r2_given_loss")
 
 
-def _verdict(name: str, fitted: pd.DataFrame) -> str:
+def _verdict(name: str, setting: str, fitted: pd.DataFrame) -> str:
     count = len(fitted)
     rising = int((fitted["slope"] > 0).sum())
     better = int((fitted["r2"] > fitted["loss_r2"]).sum())
     beyond = int((fitted["r2"] > fitted["control_r2"]).sum())
     return (
-        f"For {name}, the critical level **rises with the LLC in {rising} of {count} model(s)** and falls with it in"
-        f" {count - rising}. R² is {_range(fitted['r2'])}. The LLC explains more than the control, localisation noise"
-        f" alone, in {beyond} of {count}, and more than the loss on the sampling blocks in {better} of"
-        f" {count}: where it does not, the LLC may foretell the critical level only as far as both change as training"
-        " goes on."
+        f"For {name}, at the setting {in_markup(setting)}, the critical level **rises with the LLC in {rising} of"
+        f" {count} model(s)** and falls with it in {count - rising}. R² is {_range(fitted['r2'])}. The LLC explains"
+        f" more than the control, localisation noise alone, in {beyond} of {count}, and more than the loss on the"
+        f" sampling blocks in {better} of {count}: where it does not, the LLC may foretell the critical level only as"
+        f" far as both change as training goes on. Of what the control leaves unexplained the LLC explains"
+        f" {_range(fitted['partial_r2_given_control'])}."
     )
 
 
 def _fit_row(row: pd.Series) -> list[str]:
     steps = f"{row['first']} to {row['last']}" + (" (all)" if row["window"] == "all" else "")
     return [
+        in_markup(row["setting"]),
         in_markup(row["model"]),
         steps,
         str(row["n"]),
@@ -151,19 +167,20 @@ def _fit_row(row: pd.Series) -> list[str]:
 
 def _uncertainty(study: Study, tables: Tables) -> Iterable[str]:
     if "llc" in tables:
-        llc = tables["llc"]
-        relative = (llc["llc_se"] / llc["llc"].abs()).median()
+        for setting, llc in tables["llc"].groupby("setting", sort=False):
+            relative = (llc["llc_se"] / llc["llc"].abs()).median()
+            known = llc.dropna(subset=["saturation"])
+            regimes = ", ".join(f"{count} {name}" for name, count in known["regime"].value_counts().items())
+            yield (
+                f"LLC at the setting {in_markup(setting)}: the median standard error is {100 * relative:.1f} % of the"
+                f" estimate, R-hat is {_range(llc['r_hat'])} (1 when chains agree; gate"
+                f" {study.llc.gates.max_r_hat:g}), the control is {_range(llc['control'])} where the LLC is"
+                f" {_range(llc['llc'])}. Saturation, the variance of the loss over the draws in units of the LLC, is"
+                f" {_range(known['saturation'])} (regimes: {regimes or 'not known'})."
+            )
         yield (
-            f"LLC: the median standard error is {100 * relative:.1f} % of the estimate, R-hat is {_range(llc['r_hat'])}"
-            f" (1 when chains agree; gate {study.llc.gates.max_r_hat:g}), the control is"
-            f" {_range(llc['control'])} where the LLC is {_range(llc['llc'])}."
-        )
-        known = llc.dropna(subset=["saturation"])
-        regimes = ", ".join(f"{count} {name}" for name, count in known["regime"].value_counts().items())
-        yield (
-            f"Saturation, the variance of the loss over the draws in units of the LLC, is {_range(known['saturation'])}"
-            f" (regimes: {regimes or 'not known'}). Near 0 the LLC is a rescaled trace of the Hessian, and can say no"
-            " more than its control does; near 1 it counts dimensions."
+            "Near saturation 0 the LLC is a rescaled trace of the Hessian, and can say no more than its control does;"
+            " near 1 it counts dimensions."
         )
     if "critical" in tables:
         found = tables["critical"].dropna(subset=["coordinate"])
@@ -192,16 +209,18 @@ def _exclusions(tables: Tables) -> Iterable[str]:
     for rows, title in ((out, "Kept out:"), (kept, "Used all the same:")):
         if len(rows):
             yield title
-            columns = ["model", "what", "scheme", "variant", "epsilon", "status"]
+            columns = ["model", "what", "setting", "scheme", "variant", "epsilon", "status"]
             steps = rows.groupby(columns, dropna=False, sort=False)["step"].agg(lambda own: ", ".join(map(str, own)))
             yield _table(
                 ["model", "steps", "estimate", "status"],
-                [[in_markup(key[0]), own, _estimate(*key[1:5]), in_markup(key[5])] for key, own in steps.items()],
+                [[in_markup(key[0]), own, _estimate(*key[1:6]), in_markup(key[6])] for key, own in steps.items()],
             )
 
 
-def _estimate(what: str, scheme: str, variant: str, epsilon: float) -> str:
-    return "LLC" if what == "llc" else f"{what}, {scheme} ({in_markup(variant)}), {epsilon:g} nats"
+def _estimate(what: str, setting: str, scheme: str, variant: str, epsilon: float) -> str:
+    if what == "llc":
+        return f"LLC, setting {in_markup(setting)}"
+    return f"{what}, {scheme} ({in_markup(variant)}), {epsilon:g} nats"
 
 
 def _failures(jobs: pd.DataFrame) -> Iterable[str]:

@@ -7,6 +7,9 @@ ONE_RUN = (
 )
 
 
+CURVE = ["scheme", "variant", "epsilon"]
+
+
 def summary(checkpoints: pd.DataFrame, llc: pd.DataFrame, regressions: pd.DataFrame) -> str:
     """The headline fits, what the LLC adds to its rivals, and what was left out."""
     lines = [
@@ -16,8 +19,8 @@ def summary(checkpoints: pd.DataFrame, llc: pd.DataFrame, regressions: pd.DataFr
     headlines = _headlines(regressions)
     if headlines.empty:
         lines += ["", "Of the headline no line is fitted: no model has a window, or none has a critical level in it."]
-    for (scheme, variant, epsilon), rows in headlines.groupby(["scheme", "variant", "epsilon"]):
-        lines += ["", f"Critical level of {scheme} ({variant}) at {epsilon:g} nats against the LLC:"]
+    for (setting, scheme, variant, epsilon), rows in headlines.groupby(["setting", *CURVE], sort=False):
+        lines += ["", f"Critical level of {scheme} ({variant}) at {epsilon:g} nats against the LLC, setting {setting}:"]
         lines += [_line(row, width=rows["model"].str.len().max()) for _, row in rows.iterrows()]
     if len(lines) > 1:
         lines += ["", ONE_RUN]
@@ -25,9 +28,11 @@ def summary(checkpoints: pd.DataFrame, llc: pd.DataFrame, regressions: pd.DataFr
 
 
 def _headlines(regressions: pd.DataFrame) -> pd.DataFrame:
-    """The headline's rows over both windows."""
-    names = ["model", "scheme", "variant", "epsilon"]
-    return regressions.merge(regressions.loc[regressions["headline"], names], on=names)
+    """The rows of the headline's scheme over both windows, those of its setting first."""
+    ours = regressions.loc[regressions["headline"], CURVE].drop_duplicates()
+    first = regressions.loc[regressions["headline"], "setting"].unique()
+    rows = regressions.merge(ours, on=CURVE)
+    return rows.sort_values("setting", key=lambda names: ~names.isin(first), kind="stable")
 
 
 def _line(row: pd.Series, width: int) -> str:
@@ -35,6 +40,7 @@ def _line(row: pd.Series, width: int) -> str:
     return (
         f"  {row['model']:{width}}  steps {row['first']}-{row['last']} (n = {row['n']}{left_out}):"
         f"  slope {row['slope']:.4f},"
-        f"  R2 {row['r2']:.3f}  (control alone {row['control_r2']:.3f}, sampling loss alone {row['loss_r2']:.3f}),"
+        f"  R2 {row['r2']:.3f}  (control alone {row['control_r2']:.3f}, sampling loss alone {row['loss_r2']:.3f};"
+        f" of what the control leaves, the LLC explains {row['partial_r2_given_control']:.2f}),"
         f"  Spearman {row['spearman']:.3f}"
     )

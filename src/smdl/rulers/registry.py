@@ -58,4 +58,7 @@ def measures(names: Iterable[str], tables: Mapping[str, pd.DataFrame], admit: It
     """
     admitted = {**tables, "llc": tables["llc"][tables["llc"]["status"].isin(admit)]}
     parts = [RULERS[name].measures(admitted) for name in names]
-    return pd.concat(parts, ignore_index=True) if parts else empty(MEASURES)
+    if not parts:
+        return empty(MEASURES)
+    columns = [column.name for column in MEASURES.columns]
+    return pd.concat(parts, ignore_index=True).reindex(columns=columns).fillna({"made_with": ""})

@@ -7,7 +7,7 @@ from pathlib import Path
 import pandas as pd
 
 from smdl.foundation.errors import StudyError
-from smdl.llc.settings import ModelLlc
+from smdl.llc.settings import sampler_of
 from smdl.runtime.cluster.resources import MARGIN, START_MINUTES, checkpoint_gb, device_gb, vocabulary
 from smdl.runtime.dry_run import PlannedJob, planned
 from smdl.runtime.progress import ROOT, reason
@@ -19,8 +19,9 @@ NO_MODEL = "(all)"
 GB = 1e9
 # The rules that fetch checkpoints.
 FETCHING = {source.making.rule for source in SOURCES.values() if source.making and source.making.temporary}
-# Vectors as long as the weights: w, w*, second moment and gradient of a chain, and chunks (docs/findings/memory.md).
-CHAIN_COPIES, FORWARD_COPIES = 4.1, 1.5
+# Vectors as long as the weights: w, w*, second moment, gradient and control of a chain, and chunks
+# (docs/findings/memory.md).
+CHAIN_COPIES, FORWARD_COPIES = 5.1, 1.5
 
 
 def planned_jobs(configfile: Path, profile: Path) -> list[PlannedJob]:
@@ -77,10 +78,11 @@ def summary(table: pd.DataFrame) -> str:
 def _device_gb(name: str, study: Study) -> float:
     """Memory (GB) of the largest job of a model: a chain, or a forward pass of the schemes."""
     model, context, tokens = study.models[name], study.corpus.context, vocabulary(study.corpus.tokenizer)
-    llc = (model.llc or ModelLlc()).over(study.llc)
-    at_once = min(llc.batch_size, llc.sequences_at_once or llc.batch_size)
+    samplers = [sampler_of(study.llc, model.llc, name) for name in study.llc.settings]
+    at_once = max(min(its.batch_size, its.sequences_at_once or its.batch_size) for its in samplers)
     weights, batch = model.size(tokens), study.compression.batch_size
-    chain = device_gb(weights, model.dtype, CHAIN_COPIES, at_once * context, tokens, gradient=True)
+    copies = CHAIN_COPIES - (not study.llc.control)
+    chain = device_gb(weights, model.dtype, copies, at_once * context, tokens, gradient=True)
     return max(chain, device_gb(weights, "float32", FORWARD_COPIES, batch * context, tokens, gradient=False))
 
 

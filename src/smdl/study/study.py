@@ -8,7 +8,7 @@ from pydantic_core import PydanticCustomError
 
 from smdl.compression.settings import Compression, Schemes, check_compression
 from smdl.corpus.settings import Corpus, check_corpus, check_text
-from smdl.llc.settings import Llc, ModelLlc, check_sampler
+from smdl.llc.settings import Llc, check_sampler, sampler_of
 from smdl.models.settings import Audit
 from smdl.rulers.settings import Rulers, check_rulers
 from smdl.settings.base import LONGEST_NAME, Config, Integer, section
@@ -75,9 +75,13 @@ class Study(Config):
         yield from found or check_text(self.corpus, batches)
         for name, model in self.models.items():
             yield from model.conflicts(f"models.{name}", self.corpus, schemes)
-            yield from check_sampler(f"models.{name}", (model.llc or ModelLlc()).over(self.llc), self.corpus)
+            for setting in self.llc.settings:
+                key = f"models.{name}" if len(self.llc.settings) == 1 else f"models.{name}, llc.settings.{setting}"
+                yield from check_sampler(key, sampler_of(self.llc, model.llc, setting), self.corpus)
         yield from check_compression(self.compression, self.corpus)
         yield from _check_headline(self)
+        if self.llc.first not in self.llc.settings:
+            yield f"llc.headline: no setting {self.llc.headline!r}; there are {', '.join(self.llc.settings)}"
         yield from check_rulers(self.rulers, schemes)
         yield from check_sweep(self.sweep, self.models)
 

@@ -6,11 +6,12 @@ from smdl.tables.study import IN_WINDOW, MODEL, STEP
 EXCLUSIONS = Table(
     "exclusions",
     "Every estimate that is not plainly in order, and whether a regression uses it nevertheless.",
-    ("model", "step", "what", "scheme", "variant", "epsilon"),
+    ("model", "step", "what", "setting", "scheme", "variant", "epsilon"),
     (
         MODEL,
         STEP,
         Column("what", TEXT, "llc, or critical level"),
+        Column("setting", TEXT, "named setting of the sampler; empty for a critical level"),
         Column("scheme", TEXT, "compression scheme; empty for an LLC"),
         Column("variant", TEXT, "variant of the scheme; empty for an LLC"),
         Column("epsilon", NUMBER, "tolerance; empty for an LLC", "nats per token"),

@@ -7,7 +7,18 @@ MEASURES = Table(
     "measures",
     "Every measure of complexity of every checkpoint.",
     ("model", "step", "measure"),
-    (MODEL, STEP, Column("measure", TEXT, "name of the measure"), Column("value", NUMBER, "its value")),
+    (
+        MODEL,
+        STEP,
+        Column("measure", TEXT, "name of the measure"),
+        Column("value", NUMBER, "its value"),
+        Column(
+            "made_with",
+            TEXT,
+            "settings that it depends on and that may differ between models; what was made with different ones is not"
+            " compared across models",
+        ),
+    ),
     gathered=True,
 )
 

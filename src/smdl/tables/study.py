@@ -9,6 +9,7 @@ MODEL = Column("model", TEXT, "name of the model in the config")
 STEP = Column("step", INTEGER, "training step of the checkpoint", "steps")
 # What names a checkpoint in every table.
 CHECKPOINT = [MODEL.name, STEP.name]
+SETTING = Column("setting", TEXT, "named setting of the sampler")
 SCHEME = Column("scheme", TEXT, "compression scheme")
 VARIANT = Column("variant", TEXT, "variant of the scheme, as named in the config")
 POSTERIOR, CONTROL, LOCALISED = "posterior", "control", "localised"
@@ -106,10 +107,11 @@ CHECKPOINTS = Table(
 DRAWS = Table(
     "draws",
     "Every recorded step of the chains, burn-in included, and the draws beside them that make the control.",
-    ("model", "step", "kind", "chain", "draw"),
+    ("model", "step", "setting", "kind", "chain", "draw"),
     (
         MODEL,
         STEP,
+        SETTING,
         Column(
             "kind",
             TEXT,
@@ -137,11 +139,12 @@ DRAWS = Table(
 
 LLC = Table(
     "llc",
-    "The local learning coefficient of every checkpoint, with its control and diagnostics.",
-    ("model", "step"),
+    "The local learning coefficient of every checkpoint at every setting, with its control and diagnostics.",
+    ("model", "step", "setting"),
     (
         MODEL,
         STEP,
+        SETTING,
         Column(
             "llc",
             NUMBER,
@@ -250,10 +253,11 @@ CRITICAL = Table(
 POINTS = Table(
     "points",
     "Critical level and LLC of every checkpoint side by side: the points of the regressions and of the figures.",
-    ("model", "step", "scheme", "variant", "epsilon"),
+    ("model", "step", "setting", "scheme", "variant", "epsilon"),
     (
         MODEL,
         STEP,
+        SETTING,
         SCHEME,
         VARIANT,
         EPSILON,
@@ -269,25 +273,27 @@ POINTS = Table(
         Column("llc_status", TEXT, "status of the LLC"),
         IN_WINDOW,
         Column("admitted", FLAG, "whether a regression may use the point: the LLC is admitted and there is a crossing"),
-        Column("headline", FLAG, "whether scheme, variant and tolerance are those of the study's headline"),
+        Column("headline", FLAG, "whether setting, scheme, variant and tolerance are those of the study's headline"),
     ),
     gathered=True,
 )
 
 REGRESSIONS = Table(
     "regressions",
-    "Critical level on LLC by least squares, a line per model, over the config's window and over all checkpoints. The"
-    " checkpoints of one training run are no independent sample: no interval and no p value can be computed from them.",
-    ("model", "scheme", "variant", "epsilon", "window"),
+    "Critical level on LLC by least squares, a line per model and setting, over the config's window and over all"
+    " checkpoints. The checkpoints of one training run are no independent sample: no interval and no p value can be"
+    " computed from them.",
+    ("model", "setting", "scheme", "variant", "epsilon", "window"),
     (
         MODEL,
+        SETTING,
         SCHEME,
         VARIANT,
         EPSILON,
         Column("window", TEXT, "config, or all"),
         Column("first", INTEGER, "first step of the window", "steps"),
         Column("last", INTEGER, "last step of the window", "steps"),
-        Column("headline", FLAG, "whether this is the study's headline: its scheme, variant, tolerance and window"),
+        Column("headline", FLAG, "whether setting, scheme, variant, tolerance and window are those of the headline"),
         Column("n", INTEGER, "checkpoints in the fit"),
         Column(
             "excluded",
