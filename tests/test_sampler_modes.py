@@ -179,3 +179,41 @@ def test_distance_is_that_of_the_weights_before_the_move():
     for seen in walker.walk(7, 2, 50.0):
         assert seen.distance == pytest.approx(expected, rel=1e-4)
         expected = float((walker.weights - walker.anchor).norm())
+
+
+@NEEDS_COMPILER
+def test_compiled_and_plain_noise_are_the_same_numbers():
+    ours = compiled().normals(7, 2, 2**31 + 5, 3 * GROUP, 1000)
+    torch.testing.assert_close(ours, normals(7, 2, 2**31 + 5, 3 * GROUP, 1000, CPU), rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("sequences_at_once", [None, 3])
+@pytest.mark.parametrize("hidden", [False, True])
+def test_a_fixed_preconditioner_is_the_mean_square_of_gradients_at_the_anchor_and_stays(hidden, sequences_at_once):
+    """Also where parameters move within the backward pass, as those of large models do."""
+    settings = SETTINGS.changed(preconditioner="fixed", sequences_at_once=sequences_at_once)
+    loss = Regression()
+    if hidden:
+        loss.parameters[0].data = torch.zeros(16, 8)
+        loss.parameters[0].data[:13, :7] = Regression().parameters[0].data
+        loss.parameters[1].data = torch.nn.functional.pad(loss.parameters[1].data, (0, 3 + 48))
+        loss.__class__ = type("Padded", (Regression,), {"__call__": _padded})
+    walker = Walker(loss, settings)
+    assert (walker._gradient is not None) == hidden
+    squares = []
+    for start in np.unique(np.linspace(0, 40 - 8, 32).astype(int)):
+        own = Regression()
+        own(np.arange(start, start + 8)).mean().backward()
+        squares.append(torch.cat([parameter.grad.flatten() for parameter in own.parameters]) ** 2)
+    expected = torch.stack(squares).mean(dim=0)
+    seen = walker.second_moment[walker.second_moment > 0]
+    torch.testing.assert_close(seen, expected, rtol=1e-4, atol=1e-7)
+    before = walker.second_moment.clone()
+    walk(walker, 5)
+    walker.reset()
+    assert torch.equal(walker.second_moment, before)
+
+
+def _padded(self, sequences: np.ndarray) -> torch.Tensor:
+    hidden = torch.tanh(self.inputs[sequences] @ self.parameters[0][:13, :7].mT)
+    return ((hidden @ self.parameters[1][:, :13].mT)[..., 0] - self.targets[sequences]) ** 2

@@ -82,8 +82,8 @@ def test_a_sweep_on_a_cluster_asks_for_a_gpu_and_for_time_by_its_grid(tmp_path):
     assert all(job.gpu == 1 for own in asked.values() for job in own)
     hours = {(job.model, count): gpu_hours(job) for count, own in asked.items() for job in own}
     # Four chains of 102 steps of 32 blocks of 1024 tokens, six operations per weight and token; and two operations for
-    # each of their 100 controls and 100 pairs of draws on 4 blocks.
-    blocks = 102 * 32 + 100 * (32 + 2 * 4) / 3
+    # each of their 100 controls and 100 pairs of draws on 8 blocks.
+    blocks = 102 * 32 + 100 * (32 + 2 * 8) / 3
     expected = 4 * blocks * 1024 * 6 * 1.4e9 / GPU_RATE / 3600
     assert hours["large", 1] == pytest.approx(expected, abs=1 / 60)
     assert hours["large", 2] == pytest.approx(2 * expected, abs=1 / 60)

@@ -64,14 +64,19 @@ def adjusted(excess: np.ndarray, beside: np.ndarray, localised: np.ndarray, n_be
 
         excess - weight (beside - E),
 
-    where ``weight`` is the slope of excess on beside over the draws (Glasserman 2003, section 4.1). What the control's
+    where ``weight`` is the slope of excess on beside over the draws (Glasserman 2003, section 4.1), less as far as E is
+    uncertain itself. What the control's
     chain has too much, because it started at w* and because its steps are not small, the chain has too much likewise,
     and it is taken off with it.
     """
     pairs = localised.size
     mean, error = localised.mean(), localised.std(ddof=1) / np.sqrt(pairs)
     away = beside - beside.mean()
-    weight = float((away * (excess - excess.mean())).sum() / (away**2).sum()) if away.any() else 0.0
+    chain_error = standard_error(beside)
+    weight = 0.0
+    if away.any():
+        slope = float((away * (excess - excess.mean())).sum() / (away**2).sum())
+        weight = slope * chain_error**2 / (chain_error**2 + error**2)
     rest = excess - weight * beside
     rest_error = standard_error(rest)
     return {
@@ -82,7 +87,7 @@ def adjusted(excess: np.ndarray, beside: np.ndarray, localised: np.ndarray, n_be
         "llc_minus_control": n_beta * (rest.mean() - (1 - weight) * mean),
         "llc_minus_control_se": n_beta * float(np.hypot(rest_error, (1 - weight) * error)),
         "control_chain": n_beta * beside.mean(),
-        "control_chain_se": n_beta * standard_error(beside),
+        "control_chain_se": n_beta * chain_error,
         "control_weight": weight,
     }
 

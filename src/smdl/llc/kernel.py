@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+import torch
 from torch import Tensor
 
 from smdl.foundation.files import replacing
@@ -36,9 +37,16 @@ Update = Callable[[Tensor, Tensor, Tensor, Tensor, Tensor | None, Noise, np.ndar
 sampler.plain."""
 
 
+class Kernel(NamedTuple):
+    """The two compiled functions: the update, and the noise of one stream alone (seed, chain, step, offset, count)."""
+
+    update: Update
+    normals: Callable[[int, int, int, int, int], Tensor]
+
+
 @functools.cache
-def compiled() -> Update | None:
-    """The compiled update; None, with a line in the log, where there is no compiler that makes it.
+def compiled() -> Kernel | None:
+    """The compiled functions; None, with a line in the log, where there is no compiler that makes it.
 
     The compiler is ``CC``, which may have arguments (``ccache gcc``), or the system's. What it makes is kept in the
     user's cache under a name that stands for source, compiler and processor, so that a home shared by unlike machines
@@ -71,13 +79,14 @@ def _compiler() -> list[str]:
     return [found]
 
 
-def _load(library: Path, compiler: list[str]) -> Update:
-    """The update of a library, which is made where it is not there yet."""
+def _load(library: Path, compiler: list[str]) -> Kernel:
+    """The functions of a library, which is made where it is not there yet."""
     if not library.exists():
         with replacing(library) as temporary:
             command = [*compiler, *FLAGS, "-o", temporary, SOURCE, "-lm"]
             subprocess.run(command, check=True, capture_output=True, stdin=subprocess.DEVNULL)
-    return _wrapped(ctypes.CDLL(str(library)).update)
+    functions = ctypes.CDLL(str(library))
+    return Kernel(_update(functions.update), _noise(functions.noise))
 
 
 def _cache() -> Path:
@@ -97,7 +106,19 @@ def _digest(compiler: list[str]) -> str:
     return hashlib.sha256(b"\0".join(parts)).hexdigest()[:16]
 
 
-def _wrapped(function: Any) -> Update:
+def _noise(function: Any) -> Callable[[int, int, int, int, int], Tensor]:
+    function.argtypes = [ctypes.c_void_p, ctypes.c_int64, ctypes.c_uint64, *[ctypes.c_uint32] * 2, ctypes.c_uint64]
+    function.restype = None
+
+    def normals(seed: int, chain: int, step: int, offset: int, count: int) -> Tensor:
+        out = torch.empty(count, dtype=torch.float32)
+        function(out.data_ptr(), count, offset, step, chain, seed)
+        return out
+
+    return normals
+
+
+def _update(function: Any) -> Update:
     pointer, long = ctypes.c_void_p, ctypes.c_int64
     place = (ctypes.c_uint64, ctypes.c_uint32, pointer, ctypes.c_uint64)
     function.argtypes = [*[pointer] * 5, *[long] * 4, *place, pointer, pointer]

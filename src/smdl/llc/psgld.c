@@ -124,3 +124,13 @@ void update(float *weights, const float *gradient, const float *anchor, float *s
                                      second_moment + row * stride, control ? control + row * stride : 0, n, offset,
                                      step, (uint32_t)chains[row], seed, settings);
 }
+
+/* `n` standard normals: the places of a step's noise from `offset` on. */
+void noise(float *out, int64_t n, uint64_t offset, uint32_t step, uint32_t chain, uint64_t seed)
+{
+    for (int64_t i = 0; i < n; i += GROUP) {
+        float z[GROUP];
+        normals((float(*)[LANES])z, (offset + (uint64_t)i) / 4, step, chain, seed);
+        memcpy(out + i, z, sizeof(float) * (size_t)(n - i < GROUP ? n - i : GROUP));
+    }
+}

@@ -9,7 +9,8 @@ and moves by (Li et al., arXiv:1512.07666, without the correction term, as in th
     V <- alpha V + (1 - alpha) g*g,   V_0 = 0, no bias correction,   G = 1 / (sqrt(V) + eps_rms),
     w <- w - lr/2 G (n_beta g + gamma (w - w*)) + sqrt(lr G) N(0, I),
 
-with g the gradient of the minibatch loss. Everything random is a function of (seed, chain, step): a chain can be taken
+with g the gradient of the minibatch loss. With a fixed preconditioner V is the mean of g*g over minibatches at w*, and
+stays: no correction term is missing then. Everything random is a function of (seed, chain, step): a chain can be taken
 up at any step, and chains of different checkpoints share their minibatches and their noise.
 
 A chain may take a control along, which has its preconditioner and its noise and no loss:
@@ -37,6 +38,8 @@ from smdl.llc.settings import Memory, Sampler
 
 # A chunk of the update fits the second-level cache, so that its dozen operations pass over main memory once.
 CHUNK = {"cpu": 1 << 16, "cuda": 1 << 24}
+# Minibatches from which a fixed preconditioner is made.
+AT_ANCHOR = 32
 # Up to this many weights the whole gradient is held and all move at once: a call per parameter would cost more.
 HELD = 1 << 22
 MEDIAN_OF = 1 << 20
@@ -126,13 +129,17 @@ class Walker:
         self._move: _Move | None = None
         self._squared_distances = np.zeros(chains)
         self._gradient = self._held_gradient()
+        self._squares: Tensor | None = None
         if self._gradient is None:
             self._hook()
+        if settings.preconditioner == "fixed":
+            self._fix()
 
     def reset(self) -> None:
-        """Back to w*, with an empty preconditioner: the start of a chain."""
+        """Back to w*, with an empty preconditioner unless it is fixed: the start of a chain."""
         self.weights.copy_(self.anchor)
-        self.second_moment.zero_()
+        if self.settings.preconditioner == "adaptive":
+            self.second_moment.zero_()
         if self.control is not None:
             self.control.copy_(self.anchor)
 
@@ -169,21 +176,29 @@ class Walker:
         for number in range(draws):
             at = FIRST_LOCALISED + number
             sequences = minibatch(seed, chain, at, self.loss.size, batch_size)
-            losses = torch.zeros((), device=self.weights.device)
-            for side in (1, -1):
-                self._displace(seed, chain, at, side * self.settings.gamma**-0.5)
-                losses = losses + self._losses(sequences, [chain], at) / 2
-            yield Step(number, sequences, losses, math.nan)
+            self._displace(seed, chain, at)
+            losses = self._losses(sequences, [chain], at)
+            self._mirror()
+            yield Step(number, sequences, (losses + self._losses(sequences, [chain], at)) / 2, math.nan)
         self.reset()
 
-    def _displace(self, seed: int, chain: int, step: int, scale: float) -> None:
-        """Weights at w* plus noise of standard deviation ``scale``."""
-        chunk = CHUNK[self.weights.device.type]
-        for start in range(0, len(self.weights), chunk):
-            part = slice(start, start + chunk)
+    def _displace(self, seed: int, chain: int, step: int) -> None:
+        """Weights at a draw of N(w*, 1/gamma)."""
+        scale = self.settings.gamma**-0.5
+        for part in self._parts():
             anchor = self.anchor[part].float()
-            noise = normals(seed, chain, step, start, len(anchor), anchor.device)
+            where = (seed, chain, step, part.start, len(anchor))
+            noise = self._compiled.normals(*where) if self._compiled else normals(*where, anchor.device)
             self.weights[part] = torch.add(anchor, noise, alpha=scale).to(self.weights.dtype)
+
+    def _mirror(self) -> None:
+        """Weights on the other side of w*."""
+        for part in self._parts():
+            self.weights[part] = (2 * self.anchor[part].float() - self.weights[part].float()).to(self.weights.dtype)
+
+    def _parts(self) -> Iterator[slice]:
+        chunk = CHUNK[self.weights.device.type]
+        return (slice(start, start + chunk) for start in range(0, len(self.weights), chunk))
 
     @torch.no_grad()
     def _control_losses(self, sequences: np.ndarray, chain: int, step: int) -> Tensor | None:
@@ -220,7 +235,8 @@ class Walker:
     def _step(self, sequences: np.ndarray, seed: int, chains: Sequence[int], step: int, n_beta: float) -> Tensor:
         """Losses at the weights as they are; then the move."""
         its = self.settings
-        settings = np.array([its.lr, n_beta, its.gamma, its.alpha, its.eps_rms], dtype=np.float32)
+        alpha = 1.0 if its.preconditioner == "fixed" else its.alpha
+        settings = np.array([its.lr, n_beta, its.gamma, alpha, its.eps_rms], dtype=np.float32)
         move = _Move(Noise(seed, np.asarray(chains, dtype=np.int64), step, 0), settings)
         self._squared_distances = np.zeros(self.chains)
         batch = sequences.shape[-1]
@@ -238,6 +254,26 @@ class Walker:
             self._update(slice(None), 0, self._gradient, move)
             self._gradient.zero_()
         return torch.cat(seen, dim=-1)
+
+    def _fix(self) -> None:
+        """The second moment of minibatch gradients at w*, from minibatches that lie evenly over the sequences."""
+        batch, size = self.settings.batch_size, self.settings.sequences_at_once or self.settings.batch_size
+        starts = np.unique(np.linspace(0, self.loss.size - batch, AT_ANCHOR).astype(int))
+        total = torch.zeros_like(self.weights, dtype=torch.float32)
+        for start in starts:
+            sequences = np.arange(start, start + batch)
+            for at in range(0, batch, size):
+                # What parameters have gathered is squared as soon as the minibatch is whole.
+                self._squares = total if at + size >= batch else None
+                part = sequences[at : at + size]
+                losses = self.loss(np.tile(part, (self.chains, 1)) if self.chains > 1 else part)
+                self._check(losses.mean().item(), range(self.chains), 0, 0.0)
+                (losses.sum() / batch).backward()
+            if self._gradient is not None:
+                total.addcmul_(self._gradient, self._gradient)
+                self._gradient.zero_()
+        self._squares = None
+        self.second_moment.copy_(total.div_(len(starts)))
 
     def _check(self, loss: float, chains: Sequence[int], step: int, n_beta: float) -> None:
         if not math.isfinite(loss):
@@ -276,6 +312,10 @@ class Walker:
             if self._move is not None:
                 self._update(rows, place, parameter.grad, self._move)
                 parameter.grad = None
+            elif self._squares is not None:
+                gradient = parameter.grad.flatten().float()
+                self._squares[rows].addcmul_(gradient, gradient)
+                parameter.grad = None
 
         return move
 
@@ -310,7 +350,7 @@ class Walker:
     def _update_chunk(
         self, w: Tensor, g: Tensor, anchor: Tensor, v: Tensor, c: Tensor | None, noise: Noise, settings: np.ndarray
     ) -> np.ndarray:
-        update = self._compiled or plain
+        update = self._compiled.update if self._compiled else plain
         if not self._mixed:
             return update(w, g, anchor, v, c, noise, settings)
         w32, v32, c32 = w.float(), v.float(), None if c is None else c.float()

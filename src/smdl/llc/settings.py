@@ -28,6 +28,11 @@ BATCH_SIZE = "Token blocks per minibatch."
 BURN_IN = "Steps left out at a chain's start (not published)."
 DRAWS = "Draws a chain, after burn-in."
 BETWEEN = "Steps from draw to draw."
+Preconditioner = Literal["adaptive", "fixed"]
+PRECONDITIONER = (
+    "adaptive: from the gradients along the chain, as published; the posterior that is sampled is then a little off."
+    " fixed: from gradients at w*, the same for all chains; it is exact but for the size of the steps."
+)
 
 
 class Sampler(Section):
@@ -38,6 +43,7 @@ class Sampler(Section):
     gamma: Number = Field(300, ge=0, description="Strength of the localisation around w*, in 1/weight^2.")
     alpha: Number = Field(0.99, ge=0, lt=1, description="Decay of the preconditioner's second moment.")
     eps_rms: Number = Field(0.1, gt=0, description="Added to the root of the second moment.")
+    preconditioner: Preconditioner = Field("adaptive", description=PRECONDITIONER)
     batch_size: Integer = Field(32, ge=1, description=BATCH_SIZE)
     burn_in: Integer = Field(0, ge=0, le=10**9, description="Steps left out at a chain's start.")
     draws: Integer = Field(100, ge=4, le=10**7, description=DRAWS)
@@ -62,7 +68,7 @@ class Sampler(Section):
     @property
     def localised_batch(self) -> int:
         """Token blocks per minibatch of draws without a chain: few, since the slopes' noise cancels within a pair."""
-        return max(self.batch_size // 8, min(self.batch_size, 2))
+        return min(self.batch_size, max(8, self.batch_size // 4))
 
     @property
     def stability(self) -> float:
@@ -139,6 +145,7 @@ class NamedSetting(_Changes):
 
     alpha: Annotated[float, Field(ge=0, lt=1)] | None = Field(None, description="Decay of the second moment.")
     eps_rms: Positive | None = Field(None, description="Added to the root of the second moment.")
+    preconditioner: Preconditioner | None = Field(None, description=PRECONDITIONER)
     burn_in: Count | None = Field(None, description=BURN_IN)
     draws: Annotated[int, Field(ge=4, le=10**7), AS_INTEGER] | None = Field(None, description=DRAWS)
     steps_between_draws: FromOne | None = Field(None, description=BETWEEN)

@@ -9,16 +9,16 @@ STAGES = {
     "corpus": 2,
     "reference": 3,
     "audit": 2,
-    "llc": 4,
+    "llc": 5,
     "known_answers": 1,
-    "sweep": 3,
+    "sweep": 4,
     "compress": 3,
-    "gather": 4,
-    "figures": 2,
+    "gather": 5,
+    "figures": 3,
     "theory": 1,
     "rulers": 1,
     "hinton": 1,
-    "report": 2,
+    "report": 3,
 }
 
 
