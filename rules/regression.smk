@@ -6,6 +6,7 @@ rule points:
     input:
         llc="<results>/tables/llc.parquet",
         critical="<results>/tables/critical.parquet",
+        checkpoints="<results>/tables/checkpoints.parquet",
     output:
         table="<results>/tables/points.parquet",
         csv=csv("points"),

@@ -9,7 +9,6 @@ with job(snakemake) as this:
     from smdl.tables.study import POINTS
 
     headline = Headline(**this.settings["headline"])
-    rows = points(
-        read_table(snakemake.input.critical), read_table(snakemake.input.llc), headline, this.settings["setting"]
-    )
+    tables = (read_table(snakemake.input[name]) for name in ("critical", "llc", "checkpoints"))
+    rows = points(*tables, headline, this.settings["setting"])
     this.write_with_csv(snakemake.output.table, snakemake.output.csv, POINTS, rows)

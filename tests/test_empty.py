@@ -202,7 +202,7 @@ def test_a_study_whose_checkpoints_are_all_screened_out_has_empty_tables(tmp_pat
             {},
             ["ok"],
         ),
-        "points": points(none["critical"], none["llc"], Headline(**HEADLINE), "published"),
+        "points": points(none["critical"], none["llc"], none["checkpoints"], Headline(**HEADLINE), "published"),
         "regressions": regressions(none["points"], {}),
         "exclusions": exclusions(none["llc"], none["points"]),
         "measures": measures(RULERS, none, ["ok"]),

@@ -7,7 +7,7 @@ import pytest
 from smdl.analysis import gather
 from smdl.analysis.correlation import partial, partial_r2
 from smdl.analysis.points import in_window, marked, points
-from smdl.analysis.regression import fit, regressions
+from smdl.analysis.regression import deming, fit, polynomial, regressions
 from smdl.compression.settings import Headline
 from smdl.figures.critical_bits import draw
 from smdl.llc.settings import Gates, Sampler
@@ -19,6 +19,7 @@ from smdl.tables.study import CHECKPOINTS, CRITICAL, DRAWS, LLC, LOSSES, MANIFES
 
 GATES = Gates(max_excess=50, max_r_hat=1.5, max_drift=6, max_relative_se=0.3)
 SAMPLERS = {("published", "m"): Sampler()}
+WEIGHTS = pd.DataFrame({"model": "m", "step": np.arange(1, 9) * 100, "norm": np.arange(8) + 10.0})
 HEADLINE = {"scheme": "quantize", "variant": "v", "epsilon": 0.3}
 PUBLISHED = {"pythia-160m": (0.114, 0.978), "pythia-410m": (0.082, 0.977), "pythia-1.4b": (0.158, 0.979)}
 
@@ -59,6 +60,43 @@ def test_partial_r2_is_that_of_the_nested_regressions():
     assert partial_r2(own, y, given) == pytest.approx(1 - residual(given, own) / residual(given))
 
 
+def test_errors_in_x_flatten_the_line_and_not_the_line_with_errors_in_both():
+    rng = np.random.default_rng(0)
+    truth = rng.normal(0, 2, (300, 40))
+    x, y = truth + rng.normal(0, 1, truth.shape), 3 * truth + 1 + rng.normal(0, 2, truth.shape)
+    slopes = np.array([[fit(*own).slope, deming(*own, ratio=4)] for own in zip(x, y, strict=True)])
+    ordinary, both = slopes.mean(axis=0)
+    assert ordinary == pytest.approx(3 * 4 / 5, abs=0.05)
+    assert both == pytest.approx(3, abs=0.05)
+    assert deming(y[0], x[0], ratio=1 / 4) == pytest.approx(1 / deming(x[0], y[0], ratio=4)), "x and y are alike"
+    assert np.isnan([deming(np.arange(2.0), np.arange(2.0), 1), deming(np.arange(9.0), np.ones(9), 1)]).all()
+
+
+@pytest.mark.parametrize("degree", [1, 2])
+def test_a_polynomial_is_that_of_numpy_and_its_errors_are_those_of_points_that_move(degree):
+    rng = np.random.default_rng(0)
+    x = np.linspace(20, 60, 9)
+    truth, x_se, y_se = 2 + 0.1 * x - 0.002 * x**2, np.full(9, 0.4), np.full(9, 0.02)
+    found = polynomial(degree, x, truth, x_se, y_se)
+    assert found.coefficients == pytest.approx(np.polyfit(x, truth, degree)[::-1])
+    moved = [
+        polynomial(degree, x + rng.normal(0, x_se), truth + rng.normal(0, y_se), x_se, y_se).coefficients
+        for _ in range(2000)
+    ]
+    assert found.errors == pytest.approx(np.std(moved, axis=0), rel=0.1)
+
+
+def test_a_bend_is_told_from_a_line_within_the_errors_of_the_points():
+    critical, llc = study(["ok"] * 8)
+    straight = fitted(critical, llc, {"m": [100, 800]}).iloc[0]
+    assert abs(straight["curvature"]) < 1e-6
+    bent = fitted(critical.assign(coordinate=np.sqrt(critical["coordinate"])), llc, {"m": [100, 800]}).iloc[0]
+    assert bent["curvature"] < -0.0005
+    assert bent["curvature_share"] > 0.9
+    assert bent["curvature_se"] > 0
+    assert bent[["norm_r2", "log_step_r2"]].between(0.9, 1).all()
+
+
 def study(statuses):
     steps = np.arange(1, 9) * 100
     critical = pd.DataFrame(
@@ -70,7 +108,9 @@ def study(statuses):
 
 def fitted(critical, llc, windows, headline=HEADLINE, admit=("ok",)):
     """The regressions of a study, by way of its points."""
-    return regressions(points(critical, marked(llc, windows, admit), Headline(**headline), "published"), windows)
+    return regressions(
+        points(critical, marked(llc, windows, admit), WEIGHTS, Headline(**headline), "published"), windows
+    )
 
 
 def test_what_is_not_admitted_is_left_out_and_counted():
@@ -89,14 +129,14 @@ def test_the_points_are_all_pairs_and_say_what_enters_a_regression():
     critical, llc = study(["negative", *["ok"] * 7])
     critical.loc[7, "coordinate"] = np.nan
     own = marked(llc, {"m": [200, 800]}, ["ok"])
-    found = POINTS.conform(points(critical.drop(index=3), own, Headline(**HEADLINE), "published"))
+    found = POINTS.conform(points(critical.drop(index=3), own, WEIGHTS, Headline(**HEADLINE), "published"))
     assert found["step"].tolist() == llc["step"].tolist()
     assert found["admitted"].tolist() == [False, True, True, False, True, True, True, False]
     assert found["in_window"].tolist() == [False, *[True] * 7]
     assert found["status"].isna().tolist() == [step == 400 for step in found["step"]]
     assert found["headline"].all()
-    assert not points(critical, own, Headline(**HEADLINE | {"epsilon": 0.5}), "published")["headline"].any()
-    assert not points(critical, own, Headline(**HEADLINE), "fair")["headline"].any()
+    assert not points(critical, own, WEIGHTS, Headline(**HEADLINE | {"epsilon": 0.5}), "published")["headline"].any()
+    assert not points(critical, own, WEIGHTS, Headline(**HEADLINE), "fair")["headline"].any()
 
 
 def test_every_setting_has_its_points_and_its_line():
@@ -144,7 +184,7 @@ def test_a_model_without_a_window_is_shown_but_has_no_line():
     parts = {name: study(["ok"] * 8) for name in ("with", "without")}
     critical, llc = (pd.concat([own[i].assign(model=name) for name, own in parts.items()]) for i in (0, 1))
     windows = {"with": [100, 700]}
-    shown = points(critical, marked(llc, windows, ["ok"]), Headline(**HEADLINE), "published")
+    shown = points(critical, marked(llc, windows, ["ok"]), WEIGHTS, Headline(**HEADLINE), "published")
     rows = regressions(shown, windows)
     assert set(rows["model"]) == {"with"}
     assert in_window(llc, windows).groupby(llc["model"]).sum().to_dict() == {"with": 7, "without": 0}

@@ -293,7 +293,9 @@ def test_a_study_in_order_has_no_exclusions_and_an_odd_one_has_all():
         }
     ).assign(status=["ok", "not monotone", "all below"], coordinate_se=0.1, unit="bits", bits_per_parameter=4.0)
     headline = Headline(scheme="q", variant="v", epsilon=0.1)
-    rows = EXCLUSIONS.conform(exclusions(llc, points(critical, llc, headline, "published")))
+    rows = EXCLUSIONS.conform(
+        exclusions(llc, points(critical, llc, llc.assign(norm=1.0)[["model", "step", "norm"]], headline, "published"))
+    )
     assert rows["status"].tolist() == ["not mixed", "excluded", "not monotone", "all below"]
     assert rows["used"].tolist() == [True, False, True, False]
     assert rows["in_window"].tolist() == [True, True, False, False]
@@ -312,6 +314,7 @@ def test_the_finding_is_what_the_regressions_say():
     common = {"scheme": "quantize", "variant": "minimised", "epsilon": 0.5, "first": 10, "last": 90, "excluded": 1}
     common |= {"n": 7, "intercept": 0.0, "r2": 0.9, "spearman": 0.95, "control_r2": 0.97, "loss_r2": 0.5}
     common |= {"partial_r2_given_control": 0.1, "partial_r2_given_loss": 0.8, **NOT_TO_BE_HAD}
+    common |= dict.fromkeys(("slope_se", "slope_deming", "curvature", "curvature_se", "norm_r2", "log_step_r2"), 0.3)
     slopes = {"up": 0.2, "down": -0.01, "none": np.nan}
     rows = [
         {

@@ -25,14 +25,17 @@ def marked(llc: pd.DataFrame, windows: dict[str, list[int]], admit: list[str]) -
     return llc.assign(in_window=in_window(llc, windows), admitted=llc["status"].isin(admit))
 
 
-def points(critical: pd.DataFrame, llc: pd.DataFrame, headline: Headline, setting: str) -> pd.DataFrame:
-    """The rows of the table ``points``, from those of ``critical`` and ``llc``.
+def points(
+    critical: pd.DataFrame, llc: pd.DataFrame, checkpoints: pd.DataFrame, headline: Headline, setting: str
+) -> pd.DataFrame:
+    """The rows of the table ``points``, from those of ``critical``, ``llc`` and ``checkpoints``.
 
     Every checkpoint has a row per setting of the sampler and per scheme, variant and tolerance of its model, also where
     it has no critical level, so that what is left out can be counted. ``headline`` names scheme, variant and tolerance
     of the study's headline, ``setting`` its setting.
     """
     of_llc = llc[[*CHECKPOINT, "setting", "llc", "llc_se", "control", "loss", "status", "in_window", "admitted"]]
+    of_llc = of_llc.merge(checkpoints[[*CHECKPOINT, "norm"]], on=CHECKPOINT, how="left")
     studied = of_llc.rename(columns={"status": "llc_status"}).merge(
         critical[["model", *CURVE]].drop_duplicates(), on="model"
     )

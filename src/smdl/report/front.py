@@ -6,6 +6,7 @@ job named or wrote stands in it escaped (smdl.foundation.names): as markup it co
 
 from collections.abc import Iterable
 
+import numpy as np
 import pandas as pd
 
 from smdl.compression.settings import Headline
@@ -115,16 +116,21 @@ def finding(headline: Headline, tables: Tables) -> Iterable[str]:
             yield _verdict(name, setting, own)
     yield "Critical level against LLC, over each model's window and over all its checkpoints:"
     yield _table(
-        ["setting", "model", "steps", "points", "left out", "slope", "R²", "Spearman"],
+        ["setting", "model", "steps", "points", "left out", "slope", "with errors in both", "bend", "R²", "Spearman"],
         [_fit_row(row) for rows in (window, everything) for _, row in rows.iterrows()],
     )
     yield (
+        "The error of a slope is what the errors of its points make of it; the scatter about the line is not in it. The"
+        " bend is the square of the LLC, added to the line, over its error: beyond 2 or so the points follow no line."
+    )
+    yield (
         "What the LLC adds to its rivals, over the window: R² of the critical level on the *control* (localisation"
-        " noise alone: a measure of flatness) and on the checkpoint's own loss on the sampling blocks; and the share of"
-        " what either leaves unexplained that the LLC explains:"
+        " noise alone: a measure of flatness), on the checkpoint's own loss on the sampling blocks, on the norm of its"
+        " weights and on the logarithm of its training step; and the share of what the first two leave unexplained that"
+        " the LLC explains:"
     )
     yield _table(
-        ["setting", "model", "R² LLC", "R² control", "R² loss", "added to control", "added to loss"],
+        ["setting", "model", *RIVALS.values()],
         [
             [in_markup(row["setting"]), in_markup(row["model"]), *(_number(row[column]) for column in RIVALS)]
             for _, row in window.iterrows()
@@ -133,7 +139,15 @@ def finding(headline: Headline, tables: Tables) -> Iterable[str]:
 
 
 CURVE = ("scheme", "variant", "epsilon")
-RIVALS = ("r2", "control_r2", "loss_r2", "partial_r2_given_control", "partial_r2_given_loss")
+RIVALS = {
+    "r2": "R² LLC",
+    "control_r2": "R² control",
+    "loss_r2": "R² loss",
+    "norm_r2": "R² norm",
+    "log_step_r2": "R² log step",
+    "partial_r2_given_control": "added to control",
+    "partial_r2_given_loss": "added to loss",
+}
 
 
 def _verdict(name: str, setting: str, fitted: pd.DataFrame) -> str:
@@ -159,7 +173,9 @@ def _fit_row(row: pd.Series) -> list[str]:
         steps,
         str(row["n"]),
         str(row["excluded"]),
-        _number(row["slope"]),
+        f"{_number(row['slope'])} ± {_number(row['slope_se'])}",
+        _number(row["slope_deming"]),
+        _number(row["curvature"] / row["curvature_se"] if row["curvature_se"] else np.nan),
         _number(row["r2"]),
         _number(row["spearman"]),
     ]

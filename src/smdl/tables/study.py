@@ -270,6 +270,7 @@ POINTS = Table(
         Column("llc_se", NUMBER, "its standard error"),
         Column("control", NUMBER, "as in the table llc"),
         Column("loss", NUMBER, "L_n(w*) over the sampling blocks", "nats per token"),
+        Column("norm", NUMBER, "Euclidean norm of all weights"),
         Column("llc_status", TEXT, "status of the LLC"),
         IN_WINDOW,
         Column("admitted", FLAG, "whether a regression may use the point: the LLC is admitted and there is a crossing"),
@@ -300,7 +301,16 @@ REGRESSIONS = Table(
             INTEGER,
             "checkpoints of the window left out: no crossing, or an LLC whose status is not admitted",
         ),
-        Column("slope", NUMBER, "rise of the critical level a unit of LLC"),
+        Column("slope", NUMBER, "rise of the critical level per unit of LLC"),
+        Column("slope_se", NUMBER, "its standard error from the errors of the points alone, not from their scatter"),
+        Column(
+            "slope_deming",
+            NUMBER,
+            "slope with errors in both variables (Deming), their ratio that of the points' errors",
+        ),
+        Column("curvature", NUMBER, "coefficient of the square of the LLC where one is added to the line"),
+        Column("curvature_se", NUMBER, "its standard error from the errors of the points alone"),
+        Column("curvature_share", NUMBER, "share of what the line leaves unexplained that the square explains"),
         Column(
             "slope_low",
             NUMBER,
@@ -313,6 +323,8 @@ REGRESSIONS = Table(
         Column("spearman_p", NUMBER, "its two-sided p value over training runs; empty where there is one run"),
         Column("control_r2", NUMBER, "coefficient of determination on the control alone"),
         Column("loss_r2", NUMBER, "coefficient of determination on the loss of the sampling blocks alone, L_n(w*)"),
+        Column("norm_r2", NUMBER, "coefficient of determination on the norm of the weights alone"),
+        Column("log_step_r2", NUMBER, "coefficient of determination on the logarithm of the training step alone"),
         Column(
             "partial_r2_given_control", NUMBER, "share of what the control leaves unexplained that the LLC explains"
         ),
