@@ -29,7 +29,8 @@ MODELS = {
 SEQUENCES = 512
 SPLITS = {"sampling": SEQUENCES, "evaluation": 64, "calibration": 64}
 PATH_STEPS = 5
-RATIOS = ("step_over_floor", "step_vs_peer", "memory_vs_peer", "se_vs_peer", "path_max_difference")
+# Resamples of the seeds, of which the middle 95 % are shown.
+RESAMPLES, MIDDLE = 2000, (0.025, 0.5, 0.975)
 
 
 def main() -> None:
@@ -37,7 +38,7 @@ def main() -> None:
     parser.add_argument("--folder", type=Path, default=ROOT / ".cache/llc_peer", help="environment and models")
     parser.add_argument("--output", type=Path, default=ROOT / "results/benchmarks/llc_peer.json")
     parser.add_argument("--repeats", type=int, default=5, help="runs of each, in turn")
-    parser.add_argument("--seeds", type=int, default=24, help="estimates of each whose spread is the standard error")
+    parser.add_argument("--seeds", type=int, default=40, help="estimates of each whose spread is the standard error")
     parser.add_argument("--models", nargs="+", default=list(MODELS), choices=list(MODELS))
     asked = parser.parse_args()
     python = install_peer(asked.folder / "environment")
@@ -60,7 +61,7 @@ def install_peer(folder: Path) -> Path:
     if not (folder / "installed").exists():
         subprocess.run([sys.executable, "-m", "venv", folder], check=True)
         own = Path(sysconfig.get_path("purelib", vars={"base": str(folder), "platbase": str(folder)}))
-        (own / "smdl_environment.pth").write_text(sysconfig.get_path("purelib") + "\n")
+        (own / "smdl_environment.pth").write_text(f"{sysconfig.get_path('purelib')}\n{ROOT / 'src'}\n")
         pip = [python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
         subprocess.run([*pip, "-c", ROOT / "requirements.lock", PEER], check=True)
         (folder / "installed").touch()
@@ -95,7 +96,10 @@ def prepare(name: str, folder: Path) -> Path:
 
 
 def compare(name: str, folder: Path, python: Path, repeats: int, seeds: int) -> dict[str, dict[str, float]]:
-    """Min, median and max over the repeats of each ratio; below one (above, for step_vs_peer) is in our favour."""
+    """Min, median and max of each ratio: over the repeats, or of the middle 95 % of the resampled seeds for errors.
+
+    Below one (above, for step_vs_peer) is in our favour.
+    """
     ours, peer, floor = [], [], []
     for repeat in range(repeats):
         ours.append(run(sys.executable, "ours", name, folder, repeat))
@@ -108,7 +112,7 @@ def compare(name: str, folder: Path, python: Path, repeats: int, seeds: int) -> 
         "path_max_difference": paths(name, folder, python),
     }
     if name == "trained":
-        found |= errors(name, folder, python, seeds, np.median(found["step_vs_peer"]))
+        found |= errors(name, folder, python, seeds, float(np.median([its["step"] for its in peer])))
     return {key: {"min": min(v), "median": float(np.median(v)), "max": max(v)} for key, v in found.items()}
 
 
@@ -120,24 +124,26 @@ def paths(name: str, folder: Path, python: Path) -> list[float]:
     return [float(np.abs(a - b).max()) for a, b in zip(ours, peer, strict=True)]
 
 
-def errors(name: str, folder: Path, python: Path, seeds: int, speed: float) -> dict[str, list[float]]:
-    """Ratios of the estimate's standard error over seeds, at equal steps and in equal time, leaving out a seed in turn.
+def errors(name: str, folder: Path, python: Path, seeds: int, step: float) -> dict[str, list[float]]:
+    """Ratios of the estimate's standard deviation over seeds to the peer's, resampled over the seeds.
 
-    Equal time gives us ``speed`` times the peer's steps. ``steps_vs_peer`` are the peer's steps over ours for an equal
-    standard error.
+    ``step`` is the peer's time per step (s). Ours is the plain mean over a chain's draws, and the estimate with the
+    chain's control as control variate, its time with all that the control takes. A shorter time buys more steps, and
+    the variance falls as their number grows.
     """
-    estimates = {
-        which: np.array(run(executable, f"{which}_estimates", name, folder, seeds)["llc"])
-        for which, executable in (("ours", sys.executable), ("peer", python))
-    }
-    print({which: f"{its.mean():.4g} +- {its.std(ddof=1):.3g}" for which, its in estimates.items()}, flush=True)
-    kept = [np.delete(np.arange(seeds), out) for out in range(seeds)]
-    equal_steps = [float(estimates["ours"][k].std(ddof=1) / estimates["peer"][k].std(ddof=1)) for k in kept]
-    return {
-        "se_vs_peer_equal_steps": equal_steps,
-        "se_vs_peer": [ratio / float(np.sqrt(speed)) for ratio in equal_steps],
-        "steps_vs_peer": [1 / ratio**2 for ratio in equal_steps],
-    }
+    ours = run(sys.executable, "ours_estimates", name, folder, seeds)
+    others = np.array(run(python, "peer_estimates", name, folder, seeds)["llc"])
+    draws = np.random.default_rng(0).integers(0, seeds, (RESAMPLES, seeds))
+    draws[0] = np.arange(seeds)
+    spread, found = others[draws].std(axis=1, ddof=1), {}
+    print(f"peer {others.mean():.4g} +- {others.std(ddof=1):.3g}", flush=True)
+    for which in ("plain", "controlled"):
+        own, seconds = np.array(ours[which]["llc"]), ours[which]["step"]
+        print(f"{which} {own.mean():.4g} +- {own.std(ddof=1):.3g}, {1000 * seconds:.3g} ms per step", flush=True)
+        ratio = own[draws].std(axis=1, ddof=1) / spread
+        found[f"{which}_se_vs_peer_equal_steps"] = np.quantile(ratio, MIDDLE).tolist()
+        found[f"{which}_se_vs_peer_equal_time"] = np.quantile(ratio * np.sqrt(seconds / step), MIDDLE).tolist()
+    return found
 
 
 def print_ratios(name: str, ratios: dict[str, dict[str, float]]) -> None:
@@ -239,21 +245,34 @@ def profile(model, blocks, about, seed, folder) -> dict[str, float]:
     return {name: round(1000 * seconds / about["steps"], 3) for name, seconds in spent.items()}
 
 
-def ours_estimates(model, blocks, about, seeds, folder) -> dict[str, list[float]]:
-    """Estimates of as many chains, a seed each."""
+def ours_estimates(model, blocks, about, seeds, folder) -> dict[str, dict]:
+    """Estimates of as many chains, a seed each, and their time per step: plain, and with the chain's control."""
     loss = our_loss(model, blocks)
+    from smdl.llc.chains import frame, localised_rows, rows_of
+    from smdl.llc.estimate import adjusted, excess_losses
     from smdl.llc.sampler import Walker
     from smdl.models.loading import block_losses
+    from smdl.tables.study import CONTROL, LOCALISED, POSTERIOR
 
     baseline = block_losses(model, blocks, about["batch_size"])
-    walker = Walker(loss, our_settings(about, about["steps"]))
-    found = []
-    for seed in range(seeds):
-        walker.reset()
-        steps = walker.walk(seed, 0, SETTINGS["n_beta"])
-        excess = [float(seen.losses.mean()) - baseline[seen.sequences].mean() for seen in steps]
-        found.append(SETTINGS["n_beta"] * float(np.mean(excess)))
-    return {"llc": found}
+    its = our_settings(about, about["steps"])
+    found = {}
+    for which, control in (("plain", False), ("controlled", True)):
+        walker, estimates = Walker(loss, its, control=control), []
+        start = time.perf_counter()
+        for seed in range(seeds):
+            walker.reset()
+            rows = list(localised_rows(walker, seed, 0, baseline)) if control else []
+            for seen in walker.walk(seed, 0, its.n_beta):
+                rows += rows_of(seen, its, 0, baseline)
+            draws = frame(rows)
+            if control:
+                parts = (excess_losses(draws, kind) for kind in (POSTERIOR, CONTROL, LOCALISED))
+                estimates.append(float(adjusted(*parts, its.n_beta)["llc"]))
+            else:
+                estimates.append(its.n_beta * float(excess_losses(draws, POSTERIOR).mean()))
+        found[which] = {"llc": estimates, "step": (time.perf_counter() - start) / (seeds * about["steps"])}
+    return found
 
 
 def floor(model, blocks, about, seed, folder) -> dict[str, float]:

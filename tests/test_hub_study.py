@@ -50,7 +50,7 @@ CONFIG = {
     "llc": {"batch_size": 4, "chains": 2, "chains_per_job": 2, "draws": 4},
     "disk": {"window": WINDOW},
     "audit": {"limits": {"rise": 0.5}},
-    "rulers": {ruler: {"enabled": False} for ruler in ("coding", "bits_back")},
+    "rulers": {ruler: {"enabled": False} for ruler in ("coding", "bits_back", "curvature")},
     "compression": {
         "headline": {"scheme": "quantize", "variant": "minimised", "epsilon": 0.3},
         "schemes": {"quantize": {"levels": [2, 8, 64], "variants": {"minimised": {}}}},

@@ -19,6 +19,7 @@ from smdl.figures import rulers_map as figure
 from smdl.foundation.errors import StudyError
 from smdl.models.checkpoint import Checkpoint
 from smdl.models.loading import block_losses, load, tensor_manifest
+from smdl.rulers.curvature import NAMES as CURVATURES
 from smdl.rulers.registry import GATHERED, RULERS, measures
 from smdl.rulers.ruler import Curve
 from smdl.study.tables import declared
@@ -241,12 +242,26 @@ def test_measures_come_from_every_table_that_is_there():
         "two_part": pd.DataFrame(totals),
         "bits_back": pd.DataFrame([{**here, "weight_bits": 7.0, "total_bits": 8.0}]),
         "proxies": pd.DataFrame([{**here, "proxy": "gzip_signs", "value": 1.1}]),
+        "curvature": pd.DataFrame(
+            [
+                {
+                    **here,
+                    "weights": 10,
+                    "hessian_trace": 100.0,
+                    **dict.fromkeys(CURVATURES.keys() - {"hessian_trace"}, 1.0),
+                }
+            ]
+        ),
+        "spectrum": pd.DataFrame([{**here, "probe": p, "node": 0, "eigenvalue": 10.0, "weight": 1.0} for p in (0, 1)]),
     }
     bare = measures(GATHERED, tables, admit=["ok"])
     assert set(bare["measure"]) == {
         *("loss", "norm", "parameters"),
-        *("llc (published)", "llc control (published)", "llc minus control (published)"),
-        *("llc (fair)", "llc control (fair)", "llc minus control (fair)"),
+        *(
+            f"{measure} ({setting})"
+            for measure in ("llc", "llc control", "llc minus control", "llc per weight")
+            for setting in ("published", "fair")
+        ),
     }
     negative = {**tables, "llc": tables["llc"].assign(status="negative")}
     assert set(measures(GATHERED, negative, admit=["ok"])["measure"]) == {"loss", "norm", "parameters"}
@@ -254,6 +269,9 @@ def test_measures_come_from_every_table_that_is_there():
     assert values["bits per parameter, huffman at 16"] == 3.5
     assert values["two-part total, huffman"] == 9.0
     assert values["bits back"] == 7.0
+    assert values["llc per weight (fair)"] == 0.5
+    assert values["hessian trace"] == 100.0
+    assert values["llc of the quadratic well (fair)"] == pytest.approx(10 * (30 * 10 / (30 * 10 + 300)) / 2)
     assert values["gzip_signs"] == 1.1
 
 

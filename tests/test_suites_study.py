@@ -36,6 +36,7 @@ CONFIG = {
     "audit": {"limits": {"rise": 0.5}},
     "rulers": {
         "bits_back": {"steps": 2, "samples": 2, "batch_size": 4},
+        "curvature": {"blocks": 2, "probes": 2, "lanczos": 2},
         "coding": {"levels": [8], "variant": "maximum"},
     },
     "compression": {

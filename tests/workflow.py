@@ -32,7 +32,10 @@ SMALL = {
             "window": [10, 30],
         }
     },
-    "rulers": {"bits_back": {"steps": 5, "samples": 2, "batch_size": 4}},
+    "rulers": {
+        "bits_back": {"steps": 5, "samples": 2, "batch_size": 4},
+        "curvature": {"blocks": 2, "probes": 2, "lanczos": 2},
+    },
     "llc": {"batch_size": 4, "chains": 2, "chains_per_job": 2, "burn_in": 2, "draws": 8},
     "compression": {
         "epsilons": [0.02, 0.1],

@@ -20,7 +20,7 @@ SWEEP = Table(
         Column("llc", NUMBER, "lambda_hat"),
         Column("llc_se", NUMBER, "its standard error"),
         Column("r_hat", NUMBER, "rank-normalised split R-hat over the chains"),
-        Column("control", NUMBER, "n_beta times the excess loss of the control chains"),
+        Column("control", NUMBER, "n_beta times the mean excess loss of N(w*, 1/gamma)"),
         Column("status", TEXT, "as in the table llc; or unstable: not run, beyond the stability bound"),
         Column("reason", TEXT, "the figure that decided the status"),
     ),
