@@ -10,7 +10,7 @@ from typing import Any
 
 import yaml
 from cluster import Cluster
-from study import HERE, Study
+from study import HERE, LIVE, Study
 
 from smdl.rulers.registry import RULERS
 
@@ -124,10 +124,12 @@ class Round:
     def _daemons_killed(self) -> Fault:
         """The controller and the daemon of a node die and come back; the jobs live on.
 
-        Last of all, and in a calm moment: what a controller was told in its last seconds is lost.
+        Last of all, and in a calm moment: what a controller was told in its last seconds is lost, and so are the ends
+        of jobs that it has not yet passed on to the accounting.
         """
         job = yield from self._caught(self.main, SLURMD)
-        yield lambda: not self.unharmed and self._calm()
+        late = _after(200)
+        yield lambda: not self.unharmed and (self._accounted() or late()) and self._calm()
         node = self.main.node(SLURMD)
         self._note(f"slurmd of {node} and the controller killed")
         self.cluster.stop(node, signal.SIGKILL)
@@ -137,6 +139,15 @@ class Round:
         self.cluster.start("slurmctld")
         self.cluster.start(node)
         self._note("both are back")
+
+    def _accounted(self) -> bool:
+        """Whether the accounting knows the end of every run that was harmed."""
+        harmed = [(self.main, chain) for chain in (CANCELLED, NODE, REQUEUED, PREEMPTED, LAUNCH)]
+        runs = [
+            study.runs(chain) for study, chain in [*harmed, (self.interrupted, CANCELLED), (self.killed, CANCELLED)]
+        ]
+        ended = all(own and own[0].state not in LIVE for own in runs)
+        return ended and "CANCELLED" in [run.state for run in self.main.runs(LAUNCH)]
 
     def _calm(self) -> bool:
         """Whether no job waits or has just begun."""
