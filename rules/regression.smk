@@ -16,7 +16,9 @@ rule points:
         "../envs/analysis.yaml"
     params:
         version=stage_version("gather"),
-        settings=canonical({"headline": config["compression"]["headline"], "setting": STUDY.llc.first}),
+        settings=canonical(
+            {"headline": config["compression"]["headline"], "setting": STUDY.llc.first}
+        ),
     script:
         "../scripts/points.py"
 
