@@ -47,7 +47,8 @@ PER = {
     ],
     "model": list(MODELS),
 }
-LLC_SETTINGS = list(STUDY.llc.settings)
+# The headline's first.
+LLC_SETTINGS = sorted(STUDY.llc.settings, key=lambda name: name != STUDY.llc.first)
 BLOCKS = range(math.ceil(STUDY.llc.chains / STUDY.llc.chains_per_job))
 
 

@@ -13,11 +13,7 @@ with job(snakemake) as this:
         read_tables(snakemake.input.draws),
         read_table(snakemake.input.checkpoints),
         read_table(snakemake.input.audit),
-        {
-            (setting, model): Sampler(**sampler)
-            for setting, own in this.settings["samplers"].items()
-            for model, sampler in own.items()
-        },
+        {(setting, model): Sampler(**sampler) for setting, model, sampler in this.settings["samplers"]},
         Gates(**this.settings["gates"]),
         this.settings["burn_in_test"],
     )

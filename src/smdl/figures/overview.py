@@ -13,7 +13,7 @@ from smdl.foundation.names import in_figure
 
 PANELS = (
     ("r2", r"$R^2$ on the LLC", "viridis", 0, 1),
-    ("control_r2", r"$R^2$ on the sampler's control", "viridis", 0, 1),
+    ("control_r2", r"$R^2$ on the control", "viridis", 0, 1),
     ("spearman", r"Spearman's $\rho$ with the LLC", "RdBu_r", -1, 1),
 )
 
