@@ -65,17 +65,18 @@ def adjusted(excess: np.ndarray, beside: np.ndarray, localised: np.ndarray, n_be
         excess - weight (beside - E),
 
     where ``weight`` is the slope of excess on beside over the draws (Glasserman 2003, section 4.1), less as far as E is
-    uncertain itself. What the control's
+    uncertain itself. Several chains are compared draw by draw, so that a common rise at their start makes no slope. What the control's
     chain has too much, because it started at w* and because its steps are not small, the chain has too much likewise,
     and it is taken off with it.
     """
     pairs = localised.size
     mean, error = localised.mean(), localised.std(ddof=1) / np.sqrt(pairs)
-    away = beside - beside.mean()
+    axis = 0 if len(beside) > 1 else None
+    away = beside - beside.mean(axis=axis)
     chain_error = standard_error(beside)
     weight = 0.0
     if away.any():
-        slope = float((away * (excess - excess.mean())).sum() / (away**2).sum())
+        slope = float((away * (excess - excess.mean(axis=axis))).sum() / (away**2).sum())
         weight = slope * chain_error**2 / (chain_error**2 + error**2)
     rest = excess - weight * beside
     rest_error = standard_error(rest)
