@@ -29,6 +29,8 @@ MODELS = {
 SEQUENCES = 512
 SPLITS = {"sampling": SEQUENCES, "evaluation": 64, "calibration": 64}
 PATH_STEPS = 5
+# An estimate, whose spread over seeds is the standard error, is of so many chains; each leaves out so many of its steps.
+CHAINS, BURN_IN = 2, 15
 # Resamples of the seeds, of which the middle 95 % are shown.
 RESAMPLES, MIDDLE = 2000, (0.025, 0.5, 0.975)
 
@@ -246,7 +248,7 @@ def profile(model, blocks, about, seed, folder) -> dict[str, float]:
 
 
 def ours_estimates(model, blocks, about, seeds, folder) -> dict[str, dict]:
-    """Estimates of as many chains, a seed each, and their time per step: plain, and with the chain's control."""
+    """An estimate per seed, and the time per step of a chain: plain, and with the chains' controls."""
     loss = our_loss(model, blocks)
     from smdl.llc.chains import frame, localised_rows, rows_of
     from smdl.llc.estimate import adjusted, excess_losses
@@ -255,23 +257,27 @@ def ours_estimates(model, blocks, about, seeds, folder) -> dict[str, dict]:
     from smdl.tables.study import CONTROL, LOCALISED, POSTERIOR
 
     baseline = block_losses(model, blocks, about["batch_size"])
-    its = our_settings(about, about["steps"])
+    its = our_settings(about, about["steps"]).changed(burn_in=BURN_IN, draws=about["steps"] - BURN_IN)
     found = {}
     for which, control in (("plain", False), ("controlled", True)):
         walker, estimates = Walker(loss, its, control=control), []
         start = time.perf_counter()
         for seed in range(seeds):
-            walker.reset()
-            rows = list(localised_rows(walker, seed, 0, baseline)) if control else []
-            for seen in walker.walk(seed, 0, its.n_beta):
-                rows += rows_of(seen, its, 0, baseline)
+            rows = []
+            for chain in range(CHAINS):
+                walker.reset()
+                if control:
+                    rows += localised_rows(walker, seed, chain, baseline)
+                for seen in walker.walk(seed, chain, its.n_beta):
+                    rows += rows_of(seen, its, chain, baseline)
             draws = frame(rows)
+            draws = draws[draws["draw"] >= 0]
             if control:
                 parts = (excess_losses(draws, kind) for kind in (POSTERIOR, CONTROL, LOCALISED))
                 estimates.append(float(adjusted(*parts, its.n_beta)["llc"]))
             else:
                 estimates.append(its.n_beta * float(excess_losses(draws, POSTERIOR).mean()))
-        found[which] = {"llc": estimates, "step": (time.perf_counter() - start) / (seeds * about["steps"])}
+        found[which] = {"llc": estimates, "step": (time.perf_counter() - start) / (seeds * CHAINS * about["steps"])}
     return found
 
 
@@ -305,11 +311,11 @@ def peer(model, blocks, about, seed, folder) -> dict[str, float]:
 
 
 def peer_estimates(model, blocks, about, seeds, folder) -> dict[str, list[float]]:
-    """Estimates of as many chains, a seed each; the peer copies the model for each."""
-    return {"llc": [peer_estimate(model, blocks, about, seed) for seed in range(seeds)]}
+    """An estimate per seed; the peer copies the model for each chain."""
+    return {"llc": [peer_estimate(model, blocks, about, seed, CHAINS, BURN_IN) for seed in range(seeds)]}
 
 
-def peer_estimate(model, blocks, about, seed) -> float:
+def peer_estimate(model, blocks, about, seed, chains: int = 1, burn_in: int = 0) -> float:
     import shutil
     import tempfile
 
@@ -327,8 +333,9 @@ def peer_estimate(model, blocks, about, seed) -> float:
             lr=about["lr"],
             n_beta=SETTINGS["n_beta"],
             localization=SETTINGS["gamma"],
-            num_chains=1,
-            num_draws=about["steps"],
+            num_chains=chains,
+            num_draws=about["steps"] - burn_in,
+            num_burnin_steps=burn_in,
             batch_size=about["batch_size"],
             num_init_loss_batches=min(32, len(blocks) // about["batch_size"]) if about["training"] else 1,
             init_seed=seed,
