@@ -29,7 +29,7 @@ MODELS = {
 SEQUENCES = 512
 SPLITS = {"sampling": SEQUENCES, "evaluation": 64, "calibration": 64}
 PATH_STEPS = 5
-# An estimate, whose spread over seeds is the standard error, is of so many chains; each leaves out so many of its steps.
+# An estimate, whose spread over seeds is the standard error, is of so many chains, which leave out so many steps.
 CHAINS, BURN_IN = 2, 15
 # Resamples of the seeds, of which the middle 95 % are shown.
 RESAMPLES, MIDDLE = 2000, (0.025, 0.5, 0.975)
