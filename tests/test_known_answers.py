@@ -12,10 +12,10 @@ from scipy.integrate import dblquad
 
 from smdl.experiments.aoyagi import crossing, deep_linear, reduced_rank
 from smdl.experiments.known_answers.cases import FAMILIES, Case, cases
-from smdl.experiments.known_answers.measure import excess_losses
+from smdl.experiments.known_answers.measure import excess_losses, measure
 from smdl.experiments.known_answers.models import Crossings, DeepLinear
 from smdl.experiments.known_answers.summary import summary
-from smdl.llc.settings import Sampler
+from smdl.llc.settings import Gates, Sampler
 
 widths = st.lists(st.integers(1, 12), min_size=2, max_size=6)
 
@@ -146,6 +146,19 @@ def test_sampler_finds_the_finite_temperature_mean_of_a_singular_model():
     toys = Case("", 200, Fraction(1), 1, lambda chains: Crossings([[2, 4]] * 300, [1.0] * 300, chains))
     found = excess_losses(toys, chosen, 2, seed=0).mean() / 300
     assert found == pytest.approx(mean, rel=0.06)
+
+
+@pytest.mark.parametrize(("factor", "status"), [(1.0, "ok"), (-1.0, "negative")])
+def test_a_loss_of_many_terms_is_judged_by_its_own_scale(factor, status):
+    """2,000 squares at n_beta 30 lie 33 nats above w*, as they should; where the loss falls away no scale helps."""
+    squares = Case("squares", 2000, Fraction(1000), 1, lambda chains: Crossings([[2]] * 2000, [factor] * 2000, chains))
+    chosen = sampler(lr=0.03, n_beta=30.0, gamma=0.01, eps_rms=10.0, batch_size=1, burn_in=200, draws=100)
+    gates = Gates(max_excess=15, max_r_hat=1.5, max_drift=20, max_relative_se=0.2)
+    (row,) = measure("monomials", [squares], chosen, 4, 0, gates)
+    assert row["status"] == status
+    if status == "ok":
+        assert row["lambda_hat"] / 30 > gates.max_excess
+        assert row["lambda_hat"] == pytest.approx(1000, rel=0.1)
 
 
 def test_summary_counts_what_lies_near():

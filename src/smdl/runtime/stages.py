@@ -10,7 +10,7 @@ STAGES = {
     "reference": 3,
     "audit": 2,
     "llc": 5,
-    "known_answers": 1,
+    "known_answers": 2,
     "sweep": 4,
     "compress": 3,
     "gather": 5,

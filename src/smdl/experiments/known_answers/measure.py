@@ -17,12 +17,18 @@ from smdl.llc.settings import Gates, Memory, Sampler
 def measure(
     family: str, cases: Iterable[Case], settings: Sampler, chains: int, seed: int, gates: Gates
 ) -> Iterator[dict[str, Any]]:
-    """A row of the table ``known_answers`` for each case, all at the same settings."""
+    """A row of the table ``known_answers`` for each case, all at the same settings.
+
+    These losses are no nats per token: their scale is that of a draw, lambda / n_beta, and where that is above 1 the
+    gate on the excess of a draw is in units of it.
+    """
     for case in tqdm(list(cases), desc=family, unit="case", mininterval=5):
         excess = excess_losses(case, settings, chains, seed)
         found = diagnose(excess)
         estimate, se = settings.n_beta * excess.mean(), settings.n_beta * found.se
-        status, reason = judge(estimate, se, excess, found, gates)
+        scale = max(1.0, float(case.learning_coefficient) / settings.n_beta)
+        own = gates.model_copy(update={"max_excess": scale * gates.max_excess})
+        status, reason = judge(estimate, se, excess, found, own)
         yield {
             "family": family,
             "case": case.name,
