@@ -56,8 +56,6 @@ rule sweep_tables:
             for model, steps in SWEPT.items()
             for step in steps
         ],
-        checkpoints="<results>/tables/checkpoints.parquet",
-        critical="<results>/tables/critical.parquet",
     output:
         table="<results>/sweep/sweep.parquet",
         csv="<results>/sweep/sweep.csv",
@@ -73,6 +71,6 @@ rule sweep_tables:
         "../envs/analysis.yaml"
     params:
         version=stage_version("gather"),
-        settings=canonical({"headline": config["compression"]["headline"]}),
+        settings=canonical({"tolerances": config["compression"]["epsilons"]}),
     script:
         "../scripts/sweep.py"

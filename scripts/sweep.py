@@ -7,17 +7,13 @@ with job(snakemake) as this:
 
     from smdl.figures.style import save
     from smdl.foundation.files import replacing
-    from smdl.sweep.estimates import block, summarise
+    from smdl.sweep.choice import block, summarise
     from smdl.sweep.figure import draw
-    from smdl.tables import read_table, read_tables
+    from smdl.tables import read_tables
     from smdl.tables.sweep import SWEEP, SWEEP_SETTINGS
 
     rows = read_tables(snakemake.input.sweeps)
-    checkpoints = read_table(snakemake.input.checkpoints).set_index(["model", "step"])
-    critical = read_table(snakemake.input.critical)
-    for name, value in this.settings["headline"].items():
-        critical = critical[critical[name] == value]
-    settings = summarise(rows, checkpoints["sampling_loss"], critical.set_index(["model", "step"])["coordinate"])
+    settings = summarise(rows, this.settings["tolerances"])
     this.write_with_csv(snakemake.output.table, snakemake.output.csv, SWEEP, rows)
     this.write_with_csv(snakemake.output.settings, snakemake.output.settings_csv, SWEEP_SETTINGS, settings)
     for path in snakemake.output.figures:

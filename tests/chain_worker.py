@@ -34,7 +34,7 @@ settings = Sampler(
 )
 store = StateStore(folder / "state", digest, interval=0)
 try:
-    draws = sample(loss, baseline, settings, [0, 1], 3, store)
+    draws = sample(loss, baseline, settings, range(4), 3, store)
 except StudyError as error:
     sys.exit(f"error: {error}")
 draws.to_parquet(folder / "draws.parquet")

@@ -139,12 +139,11 @@ def test_the_test_of_stationarity_leaves_out_the_start_and_no_more(tmp_path):
     assert 40 <= rest["left_out"] <= 200
     truth = 200 * 30 / 330
     assert abs(rest["llc_plain"] / truth - 1) < 0.05 < abs(whole["llc_plain"] / truth - 1)
-    assert abs(whole["llc"] / truth - 1) < 0.05, "the control has the same start"
     assert stationary_from(np.random.default_rng(0).normal(size=(4, 100))) == 0
 
 
 def test_too_noisy_where_the_draws_are_few(tmp_path):
-    rows = draws(NoisyBowl(dimension=2, noise=20.0), SETTINGS.changed(draws=20), tmp_path)
+    rows = draws(NoisyBowl(dimension=10, noise=20.0), SETTINGS.changed(draws=20), tmp_path)
     found = estimate(rows, 30, GATES.model_copy(update={"max_r_hat": 100}))
     assert found["status"] == "too noisy"
     assert found["llc_se"] > 0.2 * abs(found["llc"])
@@ -167,10 +166,10 @@ def test_without_a_control_its_columns_are_empty_and_the_estimate_is_the_plain_o
 
 
 def test_the_control_shares_minibatches_and_noise_with_its_chain(tmp_path):
-    """Without the loss they are one, up to rounding; the control is recorded from the first draw on."""
+    """Without the loss they are soon one, wherever they started; the control is recorded from the first draw on."""
     rows = draws(NoisyBowl(noise=1.0), SETTINGS.changed(n_beta=1e-9), tmp_path, chains=2)
     by_kind = rows[rows["draw"] >= 0].pivot(index=["chain", "draw"], columns="kind", values=["loss", "baseline"])
-    assert np.allclose(by_kind["loss"]["posterior"], by_kind["loss"]["control"], rtol=1e-4)
+    assert np.corrcoef(by_kind["loss"]["posterior"], by_kind["loss"]["control"])[0, 1] > 0.99
     assert by_kind["baseline"]["posterior"].equals(by_kind["baseline"]["control"])
     assert not (rows["kind"] != "posterior")[rows["draw"] < 0].any()
 
@@ -208,11 +207,13 @@ def test_the_control_variate_is_right_and_its_error_covers_it():
     assert 0.7 < np.mean([its["llc_minus_control_se"] for its, _ in found]) / differences.std() < 1.6
 
 
-def test_what_a_chain_and_its_control_have_in_common_from_their_start_is_taken_off():
-    rng = np.random.default_rng(1)
-    found = [(adjusted(*(own := coupled(rng, 40, start=-3.0)), 10)["llc"], 10 * own[0].mean()) for _ in range(100)]
-    with_control, plain = np.mean(found, axis=0)
-    assert abs(with_control - 20) < 0.3 * abs(plain - 20)
+def test_a_control_that_the_chain_does_not_follow_adds_neither_bias_nor_noise(tmp_path):
+    """The localisation forgets its start within 2,000 steps, the loss within 20: the control stays where it began."""
+    settings = Sampler(lr=1e-3, n_beta=100, gamma=1, eps_rms=1, batch_size=4, burn_in=100, draws=200)
+    found = judged(NoisyBowl(dimension=50), settings, tmp_path)
+    assert abs(found["llc"] - 25 * 100 / 101) < 4 * found["llc_se"] < 5
+    assert found["llc_se"] < 1.3 * found["llc_plain_se"]
+    assert found["control"] == pytest.approx(100 * 50 / 2, rel=0.1)
 
 
 def test_a_control_that_never_moves_changes_nothing():

@@ -105,10 +105,26 @@ def test_the_control_is_a_chain_without_loss_that_has_the_chains_preconditioner(
 
     beside = Walker(Slope(), SETTINGS, compile=compile, control=True)
     alone = Walker(Slope(), SETTINGS, compile=compile)
-    own = [seen.control for seen in beside.walk(7, 2, 50.0)]
-    for seen, control in zip(alone.walk(7, 2, 0.0), own, strict=True):
+    # From the second step on: at the first the control is put elsewhere.
+    own = [seen.control for seen in beside.walk(7, 2, 50.0, start=1)]
+    for seen, control in zip(alone.walk(7, 2, 0.0, start=1), own, strict=True):
         torch.testing.assert_close(control, seen.losses, rtol=1e-4, atol=1e-5)
     torch.testing.assert_close(beside.control, alone.weights, rtol=1e-4, atol=1e-5)
+
+
+def test_the_control_starts_at_a_draw_of_the_localisation_and_stays_one():
+    class Flat:
+        size = 8
+
+        def __init__(self):
+            self.parameters = [torch.zeros(20_000, requires_grad=True)]
+
+        def __call__(self, sequences: np.ndarray) -> torch.Tensor:
+            return 0 * self.parameters[0].sum().expand(len(sequences))
+
+    walker = Walker(Flat(), SETTINGS.changed(draws=100), control=True)
+    spreads = [walker.control.std().item() for _ in walker.walk(7, 2, 50.0)]
+    assert spreads == pytest.approx([20**-0.5] * 100, rel=0.1)
 
 
 def test_the_controls_losses_are_taken_at_draws_alone():

@@ -1,4 +1,4 @@
-"""The settings sweep: bound, plateau, recommendation, and what the LLC adds."""
+"""The settings sweep: every setting has its row, and the one to use is found by rules stated beforehand."""
 
 import shutil
 
@@ -15,10 +15,12 @@ from smdl.models.loading import BlockLoss, load
 from smdl.runtime.cluster.resources import GPU_RATE
 from smdl.runtime.dry_run import planned
 from smdl.runtime.plan import gpu_hours
-from smdl.sweep.estimates import Setting, Sweep, block, settings_of, summarise
+from smdl.sweep.choice import block, summarise
+from smdl.sweep.estimates import Setting, Sweep, settings_of
 from smdl.sweep.figure import draw
 from smdl.tables import read_provenance, read_table
 from smdl.tables.study import losses_of_split
+from smdl.tables.sweep import RULES, SWEEP_SETTINGS
 from workflow import small_config, snakemake
 
 GATES = Gates(max_excess=50, max_r_hat=1.5, max_drift=6, max_relative_se=0.3)
@@ -38,13 +40,16 @@ class Bowl:
 
 def test_every_setting_has_a_row_and_faults_name_themselves():
     settings = Sampler(lr=1, n_beta=1, gamma=1, eps_rms=1, batch_size=4, burn_in=100, draws=100, steps_between_draws=2)
-    sweep = Sweep(Bowl(), np.zeros(16), settings, chains=3, seed=0)
+    sweep = Sweep(Bowl(), np.zeros(16), settings, chains=3, seed=0, stiffest=1.0)
     rows = [sweep.row(its, GATES) for its in settings_of(Grid(lr=[1e-3, 1e3], n_beta=[100.0, 1e5], gamma=[1.0]))]
     by = {(row["lr"], row["n_beta"]): row for row in rows}
     assert by[1e-3, 100.0]["llc"] == pytest.approx(25, rel=0.2)
     assert by[1e-3, 100.0]["control"] > by[1e-3, 100.0]["llc"]
     assert by[1e3, 100.0]["status"] == by[1e3, 1e5]["status"] == "unstable"
     assert "must be below 2" in by[1e3, 100.0]["reason"]
+    assert by[1e-3, 100.0]["step_at_stiffest"] == pytest.approx(1e-3 * 100 / 2)
+    assert 0 < by[1e-3, 100.0]["noise_temperature"] < 0.1
+    assert by[1e-3, 100.0]["excess"] == by[1e-3, 100.0]["llc"] / 100
     assert by[1e-3, 1e5]["status"] == "diverged"
     again = sweep.row(Setting(lr=1e-3, n_beta=100.0, gamma=1.0), GATES)
     assert again["llc"] == by[1e-3, 100.0]["llc"]
@@ -58,6 +63,7 @@ def test_the_walker_keeps_its_vectors_as_the_memory_settings_say():
         settings,
         chains=3,
         seed=0,
+        stiffest=1.0,
         memory=Memory(**dict.fromkeys(("anchor", "second_moment"), "bfloat16")),
     )
     assert sweep.walker.anchor.dtype == sweep.walker.second_moment.dtype == torch.bfloat16
@@ -110,54 +116,93 @@ def test_a_sweep_computes_as_the_chains_do(small_study, tmp_path):
         Sampler(**made["sampler"]),
         2,
         config["seed"],
+        1.0,
         Memory(second_moment="bfloat16"),
     ).row(Setting(lr=1e-4, n_beta=30, gamma=300), Gates(**made["gates"]))
     assert row["llc"] == pytest.approx(direct["llc"], rel=1e-6)
     assert row["control"] == pytest.approx(direct["control"], rel=1e-6)
 
 
+TOLERANCES = (0.1, 0.2)
+
+
 def table() -> pd.DataFrame:
-    """Estimates flat in lr between 1e-5 and 1e-4, doubled at 1e-3; noise falls with n_beta."""
+    """Of model a every setting at n_beta 300 is fair; the others, and every one of model b, break a rule each."""
     rows = []
     for model in ("a", "b"):
-        for step in range(1, 7):
-            for setting in settings_of(Grid(lr=[1e-5, 1e-4, 1e-3], n_beta=[10.0, 30.0], gamma=[300.0])):
-                llc = 10.0 * step * (2 if setting.lr == 1e-3 else 1)
-                bad = model == "b" and setting.lr < 1e-3
+        for step in range(1, 4):
+            for setting in settings_of(Grid(lr=[2.5e-6, 5e-6, 1e-5, 1e-3], n_beta=[30.0, 300.0], gamma=[3000.0])):
+                control = 10.0 * step * setting.n_beta / 30
+                llc = (0.9 if setting.n_beta == 30 else 0.6) * control
                 rows.append(
                     {
                         "model": model,
                         "step": step,
                         **setting._asdict(),
                         "llc": llc,
-                        "llc_se": 0.02 * llc * 10 / setting.n_beta,
-                        "r_hat": 1.0,
-                        "control": 3.0 * step**0.5,
-                        "status": "not mixed" if bad else "ok",
+                        "llc_se": 0.01 * llc,
+                        "r_hat": 1.0 if model == "a" else 1.08,
+                        "control": control,
+                        "llc_minus_control": llc - control,
+                        "llc_minus_control_se": 0.01 * control * 5e-6 / setting.lr,
+                        "excess": llc / setting.n_beta,
+                        "step_at_stiffest": 1e5 * setting.lr,
+                        "noise_temperature": 1e-3,
+                        "status": "ok",
                         "reason": "",
                     }
                 )
     return pd.DataFrame(rows)
 
 
-def test_plateau_and_recommendation():
-    index = pd.MultiIndex.from_product([["a", "b"], range(1, 7)], names=["model", "step"])
-    random = np.random.default_rng(0)
-    loss = pd.Series(random.normal(size=12), index)
-    level = pd.Series([10.0 * step for _ in "ab" for step in range(1, 7)], index)
-    settings = summarise(table(), loss, level)
-    plateau = settings[settings["plateau"]]
-    assert set(plateau["model"]) == {"a"}
-    assert set(plateau["lr"]) == {1e-5}
+def test_the_recommended_setting_holds_every_rule_and_is_the_sharpest_of_those():
+    settings = SWEEP_SETTINGS.conform(summarise(table(), TOLERANCES))
+    fair = settings[settings["rules"] == len(RULES)]
+    # The lowest lr has none below it, the highest none within a quarter, and its steps are too long.
+    assert fair[["model", "n_beta", "lr"]].to_numpy().tolist() == [["a", 300, 5e-6], ["a", 300, 1e-5]]
     chosen = settings[settings["recommended"]]
-    assert len(chosen) == 1
-    assert chosen.iloc[0]["n_beta"] == 30
-    assert settings.loc[settings["model"] == "a", "added_r2"].min() > 0.99
-    written = yaml.safe_load(block(settings))
+    assert chosen[["model", "n_beta", "lr"]].to_numpy().tolist() == [["a", 300, 1e-5]]
+    text = block(settings)
+    written = yaml.safe_load(text)
     # 1e-05 is text to YAML; the config converts it.
-    written["a"]["llc"]["lr"] = float(written["a"]["llc"]["lr"])
-    assert written == {"a": {"llc": {"lr": 1e-5, "n_beta": 30, "gamma": 300}}, "b": {"llc": {}}}
+    written["a"]["fair"]["lr"] = float(written["a"]["fair"]["lr"])
+    assert written == {"a": {"fair": {"lr": 1e-5, "n_beta": 300, "gamma": 3000}}, "b": {}}
+    assert "of 8 settings 2 hold all rules at all 3 checkpoints; at this one the LLC is 0.60 of its control" in text
+    assert "without: at" not in text
+    assert "the chains are mixed" in text, "what the nearest of the other model lacks"
     assert len(draw(settings, "a").axes) == 4 + 4
+
+
+@pytest.mark.parametrize(
+    ("changed", "rule"),
+    [
+        ({"status": "drifting"}, "ok"),
+        ({"llc_minus_control_se": 1e3}, "below_control"),
+        ({"excess": 5.0}, "of_order"),
+        ({"excess": 1e-3}, "of_order"),
+        ({"r_hat": np.nan}, "mixed"),
+        ({"step_at_stiffest": 1.2}, "short_steps"),
+        ({"noise_temperature": 0.2}, "cold"),
+    ],
+)
+def test_every_rule_can_fail_at_a_single_checkpoint(changed, rule):
+    rows = table()
+    there = (rows["model"] == "a") & (rows["step"] == 2) & (rows["lr"] == 1e-5) & (rows["n_beta"] == 300)
+    rows.loc[there, list(changed)] = list(changed.values())
+    settings = summarise(rows, TOLERANCES).set_index(["model", "lr", "n_beta"])
+    held = settings.loc[("a", 1e-5, 300.0), list(RULES)]
+    assert held[~held.astype(bool)].index.tolist() == [rule]
+    assert settings[settings["recommended"]].index.tolist() == [("a", 5e-6, 300.0)]
+
+
+def test_a_change_at_a_lower_learning_rate_speaks_against_the_higher_one():
+    rows = table()
+    rows.loc[(rows["lr"] == 5e-6) & (rows["step"] == 1), "llc"] *= 0.8
+    settings = summarise(rows, TOLERANCES).set_index(["model", "lr", "n_beta"])["alike_at_lower_lr"]
+    assert settings["a"].groupby("lr").all().to_dict() == {2.5e-6: False, 5e-6: False, 1e-5: False, 1e-3: False}
+    rows["llc_se"] = 0.2 * rows["llc"]
+    settings = summarise(rows, TOLERANCES).set_index(["model", "lr", "n_beta"])["alike_at_lower_lr"]
+    assert settings["a"].groupby("lr").all().to_dict() == {2.5e-6: False, 5e-6: True, 1e-5: True, 1e-3: False}
 
 
 def test_added_r2_is_what_is_left_beyond_both_rivals():

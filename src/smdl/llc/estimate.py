@@ -66,8 +66,8 @@ def adjusted(excess: np.ndarray, beside: np.ndarray, localised: np.ndarray, n_be
 
     where ``weight`` is the slope of excess on beside over the draws (Glasserman 2003, section 4.1), less as far as E is
     uncertain itself. Several chains are compared draw by draw, so that a common rise at their start makes no slope.
-    What the control's chain has too much, because it started at w* and because its steps are not small, the chain has
-    too much likewise, and it is taken off with it.
+    What the control's chain has too much because its steps are not small, the chain has too much likewise, and it is
+    taken off with it.
     """
     pairs = localised.size
     mean, error = localised.mean(), localised.std(ddof=1) / np.sqrt(pairs)

@@ -17,8 +17,8 @@ A chain may take a control along, which has its preconditioner and its noise and
 
     c <- c - lr/2 G gamma (c - w*) + sqrt(lr G) N(0, I).
 
-It costs a forward pass where its loss is wanted, follows the chain closely, and stands for N(w*, 1/gamma), from which
-draws can be had without any chain (``localised``): a control variate of the chain.
+It costs a forward pass where its loss is wanted, follows the chain as far as the localisation moves it, and is a draw
+of N(w*, 1/gamma) from its start on, of which others can be had without any chain (``localised``): a control variate.
 """
 
 import math
@@ -44,7 +44,7 @@ AT_ANCHOR = 32
 HELD = 1 << 22
 MEDIAN_OF = 1 << 20
 # Draws without a chain have noise and minibatches of their own: those of steps that no chain reaches.
-FIRST_LOCALISED = 1 << 31
+FIRST_LOCALISED, CONTROL_START = 1 << 31, (1 << 31) - 1
 
 
 class Loss(Protocol):
@@ -154,17 +154,34 @@ class Walker:
         largest, median = (its.lr * its.gamma / 2 / (least.sqrt() + its.eps_rms)).tolist()
         return largest, median
 
+    def noise_temperature(self, n_beta: float) -> float:
+        """What minibatch gradients add to the variance of a step, over that of its Langevin noise; mean over weights.
+
+        lr G n_beta^2 V / 4, with the second moment V of minibatch gradients as it stands: a bound, since V holds the
+        square of the mean gradient too. The mean is that of a regular sample.
+        """
+        sample = self.second_moment[:: 1 + len(self.second_moment) // MEDIAN_OF].float()
+        preconditioner = 1 / (sample.sqrt() + self.settings.eps_rms)
+        return float((preconditioner * sample).mean()) * self.settings.lr * n_beta**2 / 4
+
     def walk(self, seed: int, chain: int, n_beta: float, start: int = 0) -> Iterator[Step]:
         """Take the steps of one chain from ``start`` on; each is yielded with what was seen at the weights it left.
 
         When a step is yielded the move has been made, so the walker's vectors are the state after it.
         Raises StudyError where the loss is no longer finite.
         """
+        if start == 0:
+            self._place_control(seed, chain)
         for step in range(start, self.settings.steps):
             sequences = minibatch(seed, chain, step, self.loss.size, self.settings.batch_size)
             control = self._control_losses(sequences, chain, step)
             losses = self._step(sequences, seed, [chain], step, n_beta)
             yield Step(step, sequences, losses, math.sqrt(self._squared_distances[0]), control)
+
+    def _place_control(self, seed: int, chain: int) -> None:
+        """The control at a draw of N(w*, 1/gamma), where it stays at rest however slowly it forgets its start."""
+        if self.control is not None and self.settings.gamma:
+            self._displace(self.control, seed, chain, CONTROL_START)
 
     @torch.no_grad()
     def localised(self, seed: int, chain: int, draws: int, batch_size: int) -> Iterator[Step]:
@@ -176,20 +193,20 @@ class Walker:
         for number in range(draws):
             at = FIRST_LOCALISED + number
             sequences = minibatch(seed, chain, at, self.loss.size, batch_size)
-            self._displace(seed, chain, at)
+            self._displace(self.weights, seed, chain, at)
             losses = self._losses(sequences, [chain], at)
             self._mirror()
             yield Step(number, sequences, (losses + self._losses(sequences, [chain], at)) / 2, math.nan)
         self.reset()
 
-    def _displace(self, seed: int, chain: int, step: int) -> None:
-        """Weights at a draw of N(w*, 1/gamma)."""
+    def _displace(self, weights: Tensor, seed: int, chain: int, step: int) -> None:
+        """Put ``weights`` at a draw of N(w*, 1/gamma)."""
         scale = self.settings.gamma**-0.5
         for part in self._parts():
             anchor = self.anchor[part].float()
             where = (seed, chain, step, part.start, len(anchor))
             noise = self._compiled.normals(*where) if self._compiled else normals(*where, anchor.device)
-            self.weights[part] = torch.add(anchor, noise, alpha=scale).to(self.weights.dtype)
+            weights[part] = torch.add(anchor, noise, alpha=scale).to(weights.dtype)
 
     def _mirror(self) -> None:
         """Weights on the other side of w*."""

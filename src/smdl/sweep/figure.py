@@ -10,23 +10,20 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
 from smdl.figures.style import COLOURS, STYLE, nothing
+from smdl.tables.sweep import RULES
 
 ROWS = {
-    "llc": (r"$\hat\lambda$", "viridis"),
-    "relative_se": ("relative standard error (%)", "magma_r"),
-    "ok_share": ("checkpoints ok (%)", "RdYlGn"),
-    "added_r2": (r"partial $R^2$ (%)", "cividis"),
+    "of_control": ("LLC over control", "viridis"),
+    "excess": ("excess loss (nats)", "cividis"),
+    "relative_se": ("error of LLC minus control (%)", "magma_r"),
+    "rules": ("rules that hold", "RdYlGn"),
 }
 
 
 def draw(settings: pd.DataFrame, model: str) -> Figure:
-    """A column a gamma, a row a quantity, lr against n_beta; the plateau outlined, the recommended setting starred."""
+    """A column per gamma, a row per quantity, lr against n_beta; outlined where all rules hold, the chosen starred."""
     own = settings[settings["model"] == model]
-    own = own.assign(
-        relative_se=100 * own["relative_se"],
-        ok_share=100 * own["ok"] / own["checkpoints"],
-        added_r2=100 * own["added_r2"],
-    )
+    own = own.assign(relative_se=100 * own["relative_se"])
     gammas = sorted(own["gamma"].unique())
     shown = [name for name in ROWS if own[name].notna().any()]
     if not shown:
@@ -45,7 +42,7 @@ def draw(settings: pd.DataFrame, model: str) -> Figure:
             axis.set_title(rf"$\gamma$ = {gamma:g}")
         for axis in axes[-1]:
             axis.set_xlabel("lr")
-        figure.suptitle(f"{model}: plateau outlined, recommended setting starred", fontsize=9)
+        figure.suptitle(f"{model}: settings where all rules hold outlined, the recommended one starred", fontsize=9)
     return figure
 
 
@@ -54,7 +51,7 @@ def _map(axis: Axes, own: pd.DataFrame, name: str, low: float, high: float) -> A
     image = axis.imshow(grid, origin="lower", aspect="auto", cmap=ROWS[name][1], vmin=low, vmax=high)
     axis.set_xticks(np.arange(grid.shape[1]), [f"{lr:.0e}".replace("e-0", "e-") for lr in grid.columns])
     axis.set_yticks(np.arange(grid.shape[0]), [f"{n_beta:g}" for n_beta in grid.index])
-    for _, setting in own[own["plateau"]].iterrows():
+    for _, setting in own[own["rules"] == len(RULES)].iterrows():
         x, y = grid.columns.get_loc(setting["lr"]), grid.index.get_loc(setting["n_beta"])
         axis.add_patch(Rectangle((x - 0.46, y - 0.46), 0.92, 0.92, fill=False, edgecolor=COLOURS[1], linewidth=1.6))
         if setting["recommended"]:

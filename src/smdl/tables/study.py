@@ -171,7 +171,7 @@ LLC = Table(
         Column(
             "control_chain",
             NUMBER,
-            "the same from the controls of the chains: where it differs, steps are too large or the burn-in too short",
+            "the same from the controls of the chains: where it differs beyond its error, the steps are too large",
         ),
         Column("control_chain_se", NUMBER, "its standard error"),
         Column("control_weight", NUMBER, "weight of the control variate in llc"),

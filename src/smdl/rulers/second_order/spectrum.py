@@ -91,6 +91,13 @@ def spectrum(product: Product, length: int, probes: int, steps: int, seed: int, 
     return pd.concat(parts, ignore_index=True)
 
 
+def largest_eigenvalue(loss: Loss, batch_size: int, steps: int, seed: int) -> float:
+    """The largest eigenvalue of the Hessian of the mean loss, by Lanczos."""
+    length = sum(parameter.numel() for parameter in loss.parameters)
+    start = signs(length, (seed, 0), loss.parameters[0].device)
+    return float(lanczos(hessian_of(loss, batch_size), start, steps)[0].max())
+
+
 def trace(
     rows: pd.DataFrame, length: int, function: Callable[[np.ndarray], np.ndarray] = lambda h: h
 ) -> tuple[float, float]:
