@@ -36,7 +36,7 @@ def sample(
     """Sample the chains of these numbers; a row per recorded step: kind, chain, draw, and what ``recorded`` gives.
 
     ``baseline`` holds the loss (nats) of every sampling sequence at w*, shape (loss.size,). ``draw`` is negative in
-    burn-in. With ``control``, a chain's draws have beside them those of its control, and as many pairs of draws of the
+    burn-in. With ``control``, a chain's draws have beside them those of its control, and pairs of draws of the
     localisation alone. Saves its state when it is due and when the process gets a warning signal, which then ends it
     with a StudyError; a later call with the same store goes on at the step after, and its rows are the same bit for
     bit.
@@ -46,8 +46,8 @@ def sample(
     rows: list[list] = state["rows"]
     if state["step"]:
         _restore(walker, state)
-    progress = tqdm(total=len(chains) * settings.steps, unit="step", desc="chains", mininterval=5)
-    progress.update(state["chain"] * settings.steps + state["step"])
+    done = state["chain"] * settings.steps + state["step"]
+    progress = tqdm(total=len(chains) * settings.steps, initial=done, unit="step", desc="chains", mininterval=5)
     with _warned() as warning, progress:
         for index in range(state["chain"], len(chains)):
             number, start = chains[index], state["step"] if index == state["chain"] else 0
@@ -84,9 +84,9 @@ def rows_of(seen: Step, settings: Sampler, number: int, baseline: np.ndarray) ->
 
 
 def localised_rows(walker: Walker, seed: int, number: int, baseline: np.ndarray) -> Iterator[list]:
-    """The rows of as many pairs of draws of the localisation alone as a chain has draws."""
+    """The rows of the pairs of draws of the localisation alone."""
     its = walker.settings
-    for seen in walker.localised(seed, number, its.draws, its.localised_batch):
+    for seen in walker.localised(seed, number, its.localised_draws, its.localised_batch):
         yield [LOCALISED, number, seen.step, *recorded(seen, baseline)]
 
 

@@ -28,6 +28,8 @@ BATCH_SIZE = "Token blocks per minibatch."
 BURN_IN = "Steps left out at a chain's start (not published)."
 DRAWS = "Draws a chain, after burn-in."
 BETWEEN = "Steps from draw to draw."
+# Pairs of draws without a chain, independent of each other, beyond which their error is no longer the larger one.
+ENOUGH = 400
 Preconditioner = Literal["adaptive", "fixed"]
 PRECONDITIONER = (
     "adaptive: from the gradients along the chain, as published; the posterior that is sampled is then a little off."
@@ -64,6 +66,11 @@ class Sampler(Section):
         if after < 0:
             return after
         return None if after % self.steps_between_draws else after // self.steps_between_draws
+
+    @property
+    def localised_draws(self) -> int:
+        """Pairs of draws without a chain: as many as a chain has draws, at most so many as are always enough."""
+        return min(self.draws, ENOUGH)
 
     @property
     def localised_batch(self) -> int:
@@ -203,8 +210,8 @@ class Llc(Sampler):
     @property
     def blocks_of_chain(self) -> int:
         """Token blocks that a chain passes forward and back; a pass forward only, as of its control, is a third."""
-        forward = self.draws * (self.batch_size + 2 * self.localised_batch) if self.control else 0
-        return self.steps * self.batch_size + forward // 3
+        forward = self.draws * self.batch_size + 2 * self.localised_draws * self.localised_batch
+        return self.steps * self.batch_size + (forward // 3 if self.control else 0)
 
 
 class ModelLlc(_Changes):
