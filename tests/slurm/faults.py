@@ -243,6 +243,8 @@ def _shortened(mini: dict[str, Any]) -> dict[str, Any]:
     model["training"] = model["training"] | {"steps": 40, "warmup": 5}
     mini["corpus"] |= {"context": 32, "blocks": {"sampling": 64, "evaluation": 32, "calibration": 16}}
     mini["llc"] |= {"chains": 2, "chains_per_job": 2, "burn_in": 2, "draws": 8}
+    # One setting of the sampler.
+    del mini["llc"]["settings"]
     mini["compression"]["schemes"] = {scheme: settings}
     mini["rulers"] = {ruler: {"enabled": False} for ruler in RULERS}
     return mini | {"study": "small", "models": {name: model}}
