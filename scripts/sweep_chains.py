@@ -7,19 +7,15 @@ with job(snakemake) as this:
 
     from smdl.llc.settings import Gates, Grid, Memory, Sampler
     from smdl.models.checkpoint import Checkpoint
-    from smdl.models.loading import BlockLoss
     from smdl.rulers.second_order.spectrum import largest_eigenvalue
     from smdl.sweep.estimates import Sweep, settings_of
     from smdl.tables.sweep import SWEEP
 
     HESSIAN_BLOCKS, LANCZOS_STEPS = 8, 12
     checkpoint = Checkpoint.of(snakemake, this.settings["dtype"])
-    # Fused attention has no second derivative.
-    model = checkpoint.load("float32")
-    model.set_attn_implementation("eager")
-    of_hessian = BlockLoss(model, checkpoint.blocks("sampling")[:HESSIAN_BLOCKS])
-    stiffest = largest_eigenvalue(of_hessian, HESSIAN_BLOCKS, LANCZOS_STEPS, this.seed)
-    del model, of_hessian
+    smooth = checkpoint.smooth_loss("sampling", HESSIAN_BLOCKS)
+    stiffest = largest_eigenvalue(smooth, HESSIAN_BLOCKS, LANCZOS_STEPS, this.seed)
+    del smooth
     memory = Memory(**this.settings["memory"])
     sweep = Sweep(
         checkpoint.loss("sampling", memory.autocast, memory.checkpointing),

@@ -38,7 +38,7 @@ PRECONDITIONER = (
 
 
 class Sampler(Section):
-    """Settings of pSGLD: those of one chain; its control is the same with n_beta 0."""
+    """Settings of pSGLD: those of one chain and of the control that it takes along."""
 
     lr: Number = Field(1.0e-4, gt=0, description="Learning rate.")
     n_beta: Number = Field(30, gt=0, description=N_BETA)

@@ -65,6 +65,15 @@ class Checkpoint:
         """The loss of the model on the blocks of a split, differentiable in its parameters."""
         return BlockLoss(self.load(), self.blocks(split), autocast, checkpointing)
 
+    def smooth_loss(self, split: str, blocks: int) -> BlockLoss:
+        """The loss on the first ``blocks`` token blocks of a split, in float32, with second derivatives.
+
+        Fused attention has none, and bfloat16 is too coarse for them.
+        """
+        model = self.load("float32")
+        model.set_attn_implementation("eager")
+        return BlockLoss(model, self.blocks(split)[:blocks])
+
     def stored(self) -> dict[str, np.ndarray]:
         """Every parameter as float32 by the model's own name, without building the model."""
         return stored_weights(self.folder)

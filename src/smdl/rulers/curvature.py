@@ -80,20 +80,15 @@ class Curvature(Ruler):
         return Cost(copies=8, tokens=(PASSES * products + 12) * blocks * context)
 
     def measure(self, checkpoint: Checkpoint, seed: int | None, curve: Curve | None) -> Mapping[str, Rows]:
-        from smdl.models.loading import BlockLoss
         from smdl.rulers.second_order.fisher import fisher_trace
         from smdl.rulers.second_order.spectrum import critical_sharpness, gradient_of, hessian_of, spectrum, trace
 
-        # Fused attention has no second derivative, and bfloat16 is too coarse for one.
-        model = checkpoint.load("float32")
-        model.set_attn_implementation("eager")
-        blocks = checkpoint.blocks("evaluation")[: self.blocks]
-        loss = BlockLoss(model, blocks)
+        loss = checkpoint.smooth_loss("evaluation", self.blocks)
         length = sum(parameter.numel() for parameter in loss.parameters)
         device = loss.parameters[0].device
         nodes = spectrum(hessian_of(loss, self.batch_size), length, self.probes, self.lanczos, seed, device)
         hessian, hessian_se = trace(nodes, length)
-        fisher = fisher_trace(model, blocks, seed)
+        fisher = fisher_trace(loss.model, loss.blocks, seed)
         row = {
             "weights": length,
             "hessian_trace": hessian,
