@@ -102,7 +102,9 @@ def test_the_front_page_tells_what_was_studied_left_out_and_done(study, browser)
     assert f"{out.sum()} estimate(s) are kept out of every regression; {(~out).sum()} more are used" in text
     assert f"R-hat is {tables['llc']['r_hat'].min():.3g} to {tables['llc']['r_hat'].max():.3g}" in text
     assert f"{len(tables['runs'])} files took" in text
-    for words in ("3 training checkpoints of 1 model(s)", "too noisy", "all above", "No job failed.", "0.02 nats"):
+    told = set(tables["exclusions"]["status"])
+    assert told & {"all above", "all below"} and len(told) > 1
+    for words in ("3 training checkpoints of 1 model(s)", "No job failed.", "0.02 nats", *told):
         assert words in text, words
 
 
