@@ -1,6 +1,6 @@
 """How far the sampler is from the truth, by setting: pSGLD beside Hamiltonian Monte Carlo on the mini study's models.
 
-    make mini && python benchmarks/llc_bias.py      writes results/benchmarks/llc_bias.csv (half an hour on a core)
+    make mini && python benchmarks/llc_bias.py      writes results/benchmarks/llc_bias.csv (an hour on a core)
 
 Both sample the same posterior, that of the first sampling blocks of the study at (n_beta, gamma), around the same
 weights: the reference with all blocks at a time, in float64, accepting or refusing each draw; the sampler by
@@ -28,7 +28,7 @@ from smdl.llc.settings import Gates, Sampler
 from smdl.models.loading import BlockLoss, block_losses, load
 
 ROOT = Path(__file__).resolve().parent.parent
-CHECKPOINTS = (("neox-2x64", 200), ("neox-2x64", 1200), ("neox-3x64", 1200))
+CHECKPOINTS = ("neox-2x64/step200", "neox-2x64/step1200", "neox-3x64/step1200")
 # n_beta, gamma, and the learning rate that the first of both is; the second is half of it.
 SETTINGS = ((30.0, 300.0, 1e-4), (100.0, 1000.0, 2e-5), (300.0, 1000.0, 1e-5), (300.0, 3000.0, 5e-6))
 CHAINS = 4
@@ -53,6 +53,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--study", type=Path, default=ROOT / "results/mini")
     parser.add_argument("--output", type=Path, default=ROOT / "results/benchmarks/llc_bias.csv")
+    parser.add_argument("--checkpoints", nargs="+", default=CHECKPOINTS, choices=CHECKPOINTS)
     parser.add_argument("--blocks", type=int, default=32, help="token blocks that the posterior is of")
     parser.add_argument("--draws", type=int, default=24, help="draws of the reference, in each of two chains")
     asked = parser.parse_args()
@@ -60,11 +61,11 @@ def main() -> None:
     corpus = asked.study / "corpus"
     blocks = load_split(corpus / "blocks.npy", read_splits(corpus / "splits.parquet"), "sampling")[: asked.blocks]
     rows = []
-    for (model, step), (n_beta, gamma, lr) in itertools.product(CHECKPOINTS, SETTINGS):
-        folder = asked.study / f"trained/{model}/step{step}"
+    for checkpoint, (n_beta, gamma, lr) in itertools.product(asked.checkpoints, SETTINGS):
+        folder = asked.study / "trained" / checkpoint
         found = hmc.sample(Exact(load(folder), blocks), n_beta, gamma, 2, asked.draws // 3, asked.draws, 16, seed=1)
         truth, truth_se = n_beta * found.excess.mean(), n_beta * diagnose(found.excess).se
-        common = {"model": model, "step": step, "n_beta": n_beta, "gamma": gamma, "reference": truth}
+        common = {"checkpoint": checkpoint, "n_beta": n_beta, "gamma": gamma, "reference": truth}
         common |= {"reference_se": truth_se, "acceptance": found.acceptance, "gradients": found.gradients}
         for preconditioner, rate in itertools.product(("adaptive", "fixed"), (lr, lr / 2)):
             own = sampled(folder, blocks, n_beta, gamma, rate, preconditioner)

@@ -174,6 +174,50 @@ def test_widening_ends_where_the_level_is_known_to_be_below():
     assert not found.minimal
 
 
+class BlocksLoss:
+    """Delta loss of every block from a function of the tuned value, in the place of a model's."""
+
+    def __init__(self, of_blocks):
+        self.of_blocks = of_blocks
+        self.weights = None
+        self.evaluations = 0
+
+    def __call__(self, tuned, decision=None):
+        self.evaluations += 1
+        return DeltaLoss(self.of_blocks(tuned), 0.0, True)
+
+
+class TunedOnly(Known):
+    """A scheme whose compressed weights are the tuned value itself."""
+
+    def compress(self, weights, level, seed, tuned):
+        return tuned
+
+
+def test_each_half_of_the_blocks_is_judged_at_the_value_that_is_best_on_the_other():
+    upper, lower = np.array([0.0, 1, 0, 1]), np.array([1.0, 0, 1, 0])
+    found = point(BlocksLoss(lambda tuned: upper if tuned > 0.5 else lower), TunedOnly(TUNED), 1, 0)
+    np.testing.assert_array_equal(found.crossfitted, np.ones(4))
+    assert found.delta.value == 0.5
+    assert found.se == pytest.approx(0.5)
+
+
+def test_the_error_of_a_tuned_level_covers_the_choice_made_on_its_blocks():
+    """All values are equally good, so the least of many means is below the truth, by more than its plain error says."""
+    rng = np.random.default_rng(0)
+    found = [point(BlocksLoss(lambda tuned: rng.normal(1, 1, 64)), TunedOnly(TUNED), 1, 0) for _ in range(200)]
+    off = np.array([abs(one.delta.value - 1) for one in found])
+    assert np.mean(off < 2 * np.array([one.delta.se for one in found])) < 0.7
+    assert np.mean(off < 2 * np.array([one.se for one in found])) > 0.85
+
+
+def test_without_a_tuned_value_the_error_is_that_of_the_blocks(case):
+    weights, blocks, reference = case
+    found = point(CompressionLoss(weights, blocks, reference, 8), Quantize(range="maximum"), 16, 0)
+    assert found.crossfitted is None
+    assert found.se == found.delta.se > 0
+
+
 def test_a_decision_ends_a_walk_at_the_first_value_below():
     loss = JaggedLoss()
     found = point(loss, KnownTuned(), 0, 0, 0.3, Decision(0.1, 0.01))

@@ -1,8 +1,10 @@
 """Curves: delta loss of a scheme at every level, its tuned parameter chosen again at each."""
 
 import math
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
 
 from smdl.compression.loss import CompressionLoss, Decision, DeltaLoss
 from smdl.compression.scheme import Scheme, Tuned
@@ -18,7 +20,8 @@ class CurvePoint:
     """Delta loss at a level and the tuned value that it is for; ``evaluations`` were made to get it.
 
     ``minimal`` says whether that value is the best one, or only good enough to put the level on a side of a tolerance;
-    ``at_edge`` whether it is the outermost that was considered, so that a better one may lie beyond.
+    ``at_edge`` whether it is the outermost that was considered, so that a better one may lie beyond. ``crossfitted``
+    are the rises of the loss on each block at the tuned value that is best on the other half of the blocks.
     """
 
     level: float
@@ -28,6 +31,19 @@ class CurvePoint:
     evaluations: int
     minimal: bool = True
     at_edge: bool = False
+    crossfitted: np.ndarray | None = None
+
+    @property
+    def se(self) -> float:
+        """Standard error of delta loss; it includes that the tuned value was chosen on the blocks evaluated.
+
+        To the error over blocks at values that were chosen on other blocks comes the distance of their mean from delta
+        loss, by which the choice flatters it.
+        """
+        if self.crossfitted is None:
+            return self.delta.se
+        own = replace(self.delta, differences=self.crossfitted)
+        return math.hypot(own.se, own.value - self.delta.value)
 
 
 def curve(loss: CompressionLoss, scheme: Scheme, levels: Sequence[float], seeds: Sequence[int]) -> list[CurvePoint]:
@@ -67,7 +83,21 @@ def point(
         _minimise(value, scheme.tuned, start, decision)
     best = min(tried, key=lambda tuned: tried[tuned].value)
     minimal, at_edge = scheme.tuned is None or not decision, best is not None and scheme.tuned.at_edge(best)
-    return CurvePoint(level, seed, tried[best], best, loss.evaluations - before, minimal, at_edge)
+    crossfitted = _crossfit(tried.values()) if minimal and scheme.tuned else None
+    return CurvePoint(level, seed, tried[best], best, loss.evaluations - before, minimal, at_edge, crossfitted)
+
+
+def _crossfit(tried: Iterable[DeltaLoss]) -> np.ndarray:
+    """The rise of the loss on each block at the one of ``tried`` that is best on the other half of the blocks.
+
+    The halves are every second block.
+    """
+    differences = np.stack([delta.differences for delta in tried if delta.complete])
+    halves = [np.arange(differences.shape[1]) % 2 == half for half in (0, 1)]
+    crossfitted = np.empty(differences.shape[1])
+    for half, other in zip(halves, halves[::-1], strict=True):
+        crossfitted[half] = differences[differences[:, other].mean(axis=1).argmin(), half]
+    return crossfitted
 
 
 def _minimise(value: Callable[[float], float], tuned: Tuned, start: float | None, decision: Decision | None) -> None:

@@ -54,7 +54,7 @@ def curve_rows(points: list[CurvePoint], axis: Axis, elements: int) -> pd.DataFr
             "coordinate": axis.coordinate(point.level),
             "unit": axis.unit,
             "delta_loss": point.delta.value,
-            "delta_loss_se": point.delta.se,
+            "delta_loss_se": point.se,
             "blocks": len(point.delta.differences),
             "tuned": point.tuned,
             "tuned_at_edge": point.at_edge,

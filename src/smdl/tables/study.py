@@ -219,7 +219,12 @@ CURVES = Table(
         Column("coordinate", NUMBER, "the level as drawn and interpolated, in its unit: log2 n_q (bits) of quantizers"),
         UNIT,
         Column("delta_loss", NUMBER, "rise of the loss on the evaluation blocks", "nats per token"),
-        Column("delta_loss_se", NUMBER, "its standard error, paired over blocks", "nats per token"),
+        Column(
+            "delta_loss_se",
+            NUMBER,
+            "its standard error, paired over blocks; of a tuned scheme with the choice on these blocks",
+            "nats per token",
+        ),
         Column("blocks", INTEGER, "evaluation blocks it is a mean of: fewer where their confidence interval sufficed"),
         Column("tuned", NUMBER, "chosen value of the scheme's tuned parameter; empty where there is none"),
         Column("tuned_at_edge", FLAG, "whether it is the outermost value considered: a better one may lie beyond"),

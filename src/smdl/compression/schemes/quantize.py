@@ -28,7 +28,7 @@ class Quantize(Scheme):
 
     axis = Axis(level="n_q", unit="bits", logarithmic=True, finer=+1, whole=True)
     levels = NUMBERS_OF_VALUES
-    version = 1
+    version = 2
 
     @property
     def tuned(self) -> Tuned | None:

@@ -77,7 +77,7 @@ class Sequence(Scheme):
     second: Second
 
     levels = NUMBERS_OF_VALUES
-    version = 1
+    version = 2
 
     @property
     def axis(self) -> Axis:
