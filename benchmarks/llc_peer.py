@@ -43,7 +43,7 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=40, help="estimates of each whose spread is the standard error")
     parser.add_argument("--models", nargs="+", default=list(MODELS), choices=list(MODELS))
     asked = parser.parse_args()
-    python = install_peer(asked.folder / "environment")
+    python = install_peer(asked.folder / "environment", PEER)
     result = {"peer": PEER, "settings": SETTINGS, "models": MODELS, "ratios": {}, "profile": {}}
     for name in asked.models:
         folder = prepare(name, asked.folder / name)
@@ -57,15 +57,15 @@ def main() -> None:
         temporary.write_text(json.dumps(result, indent=2) + "\n")
 
 
-def install_peer(folder: Path) -> Path:
-    """The Python of an environment that holds the peer and sees this environment's packages; made where it is not."""
+def install_peer(folder: Path, *asked: str) -> Path:
+    """The Python of an environment with what pip is ``asked`` for, which sees the packages of this one; made once."""
     python = folder / "bin/python"
     if not (folder / "installed").exists():
         subprocess.run([sys.executable, "-m", "venv", folder], check=True)
         own = Path(sysconfig.get_path("purelib", vars={"base": str(folder), "platbase": str(folder)}))
         (own / "smdl_environment.pth").write_text(f"{sysconfig.get_path('purelib')}\n{ROOT / 'src'}\n")
         pip = [python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
-        subprocess.run([*pip, "-c", ROOT / "requirements.lock", PEER], check=True)
+        subprocess.run([*pip, "-c", ROOT / "requirements.lock", *asked], check=True)
         (folder / "installed").touch()
     return python
 
