@@ -41,13 +41,15 @@ def load(folder: str | Path, dtype: str = "float32") -> nn.Module:
     return model.to(device()).eval()
 
 
-def sequence_losses(model: nn.Module, tokens: Tensor) -> Tensor:
+def sequence_losses(model: nn.Module, tokens: Tensor, labels: Tensor | None = None) -> Tensor:
     """Mean next-token cross-entropy (nats) of each token block.
 
     ``tokens`` has shape (batch, context); the result (batch,), in float32, differentiable in the model's parameters.
+    ``labels``, of the same shape, are what is to be predicted where that is not the tokens themselves.
     """
     logits = model(input_ids=tokens).logits[:, :-1].float()
-    token_losses = functional.cross_entropy(logits.transpose(1, 2), tokens[:, 1:], reduction="none")
+    labels = tokens if labels is None else labels
+    token_losses = functional.cross_entropy(logits.transpose(1, 2), labels[:, 1:], reduction="none")
     return token_losses.mean(dim=1)
 
 

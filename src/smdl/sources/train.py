@@ -1,5 +1,6 @@
 """The source ``train``: small GPT-NeoX models, trained on the spot."""
 
+import math
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Literal
@@ -25,13 +26,30 @@ class Architecture(Section):
 
 
 class Training(Section):
-    """(train) AdamW, linear warm-up, cosine decay to a tenth."""
+    """(train) AdamW and a linear warm-up, by default with cosine decay to a tenth."""
 
     steps: Integer = Field(ge=1, le=10**9, description="Length of the learning-rate schedule (steps).")
     batch_size: Integer = Field(ge=1, le=10**6, description="Token blocks per step.")
     lr: Number = Field(gt=0, description="Peak learning rate.")
     warmup: Integer = Field(0, ge=0, description="Steps of linear warm-up.")
     weight_decay: Number = Field(0.01, ge=0, description="AdamW's decoupled weight decay.")
+    schedule: Literal["cosine", "constant"] = Field(
+        "cosine", description="After the warm-up the learning rate decays to a tenth of its peak, or stays there."
+    )
+    seed: Count | None = Field(
+        None, description="Seed of the first weights, the order of the blocks and all noise; the study's if left out."
+    )
+    init_scale: Number = Field(1.0, gt=0, le=100, description="Factor on the weights of all matrices at the start.")
+    dropout: Number = Field(0.0, ge=0, lt=1, description="Dropout in attention, after it and after the MLP.")
+    label_noise: Number = Field(
+        0.0,
+        ge=0,
+        le=1,
+        description="Share of the tokens that are to be predicted which are replaced by random ones, once for all.",
+    )
+    unique_share: Number = Field(
+        1.0, gt=0, le=1, description="Share of the training blocks that are used, and repeated the more often."
+    )
 
 
 class Constraint(Section):
@@ -113,8 +131,8 @@ class Train(Source):
 
     @property
     def training_blocks(self) -> int:
-        """One batch."""
-        return self.training.batch_size
+        """One batch, of the share that is used."""
+        return math.ceil(self.training.batch_size / self.training.unique_share)
 
     def tokens(self, context: int) -> int:
         """Tokens of all steps."""
@@ -142,9 +160,11 @@ class Train(Source):
         imposed = None
         if named := settings.constraint:
             imposed = constraint.Constraint(build(named.scheme, named.variant), named.level, named.mode, named.every)
-        model = new_model(settings.architecture, splits[0].vocabulary, splits[0].context, task.seed)
+        training = settings.training
+        seed = task.seed if training.seed is None else training.seed
+        model = new_model(settings.architecture, splits[0].vocabulary, splits[0].context, seed, training)
         with replacing_folder(str(task.folder)) as folder:
-            losses = list(train(model, blocks, settings.training, settings.steps, task.seed, Path(folder), imposed))
+            losses = list(train(model, blocks, training, settings.steps, seed, Path(folder), imposed))
         return {TRAINING.name: [{"model": task.model, "step": step, "loss": loss} for step, loss in losses]}
 
     def has_step(self, step: int) -> bool:
