@@ -278,6 +278,8 @@ def ours_estimates(model, blocks, about, seeds, folder) -> dict[str, dict]:
             else:
                 estimates.append(its.n_beta * float(excess_losses(draws, POSTERIOR).mean()))
         found[which] = {"llc": estimates, "step": (time.perf_counter() - start) / (seeds * CHAINS * about["steps"])}
+        # The next walker takes the weights that it finds for w*.
+        walker.reset()
     return found
 
 
