@@ -86,7 +86,7 @@ def test_only_the_unique_share_of_the_blocks_is_seen(tmp_path):
 
 def test_a_share_smaller_than_a_batch_is_refused(tmp_path):
     little = SETTINGS.model_copy(update={"unique_share": 0.1})
-    with pytest.raises(StudyError, match="6 blocks are left for training, fewer than a batch of 8"):
+    with pytest.raises(StudyError, match="7 blocks are left for training, fewer than a batch of 8"):
         next(train(new_model(SHAPE, 32, 8, 0, little), BLOCKS, little, [1], 1, tmp_path))
 
 

@@ -1,5 +1,6 @@
 """Small GPT-NeoX models trained on the spot, their checkpoints written in Hugging Face format."""
 
+import math
 from collections.abc import Iterator, Sequence
 from contextlib import nullcontext
 from pathlib import Path
@@ -67,7 +68,7 @@ def train(
     ``constraint`` the checkpoints are projected; under a straight-through one they are the uncompressed weights. Raises
     StudyError where the loss is not finite, and where ``blocks`` are fewer than a batch.
     """
-    blocks = blocks[: int(settings.unique_share * len(blocks))]
+    blocks = blocks[: math.ceil(settings.unique_share * len(blocks))]
     if len(blocks) < settings.batch_size:
         raise StudyError(
             f"training: {len(blocks)} blocks are left for training, fewer than a batch of {settings.batch_size}:"
