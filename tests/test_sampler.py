@@ -95,6 +95,13 @@ def test_minibatches_hold_no_sequence_twice():
     assert indices.max() < 40
 
 
+def test_an_epoch_of_minibatches_holds_each_sequence_once_in_another_order_each_time():
+    epochs = [np.concatenate([minibatch(1, 0, 5 * epoch + k, 40, 8) for k in range(5)]) for epoch in range(3)]
+    assert all(sorted(epoch) == list(range(40)) for epoch in epochs)
+    assert len({tuple(epoch) for epoch in epochs}) == 3
+    assert set(minibatch(1, 0, 0, 40, 8)) != set(minibatch(1, 1, 0, 40, 8)) != set(minibatch(2, 0, 0, 40, 8))
+
+
 class Quadratics:
     """Per-sequence losses 1/2 |w - c_i|^2."""
 

@@ -411,10 +411,16 @@ def plain(
 
 
 def minibatch(seed: int, chain: int, step: int, size: int, batch_size: int) -> np.ndarray:
-    """Indices of a step's minibatch, drawn without replacement; shape (batch_size,)."""
+    """Indices of a step's minibatch, shape (batch_size,): the next part of a shuffled epoch over the sequences.
+
+    Within an epoch no sequence comes twice, so that the mean over many steps has less of the minibatches' noise than
+    with minibatches drawn anew each step. What does not fill a minibatch is left out of its epoch.
+    """
     if batch_size == size:
         return np.arange(size)
-    return np.random.default_rng([seed, chain, step, 0]).choice(size, size=batch_size, replace=False)
+    epoch, place = divmod(step, size // batch_size)
+    order = np.random.default_rng([seed, chain, epoch, 0]).permutation(size)
+    return order[place * batch_size : (place + 1) * batch_size]
 
 
 @torch.no_grad()
