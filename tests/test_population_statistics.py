@@ -11,7 +11,7 @@ from smdl.analysis.population.pairs import agreement, coupled, real
 from smdl.analysis.population.partial import kendall, partial, permutation_p, ranks
 from smdl.analysis.population.regression import left_out_levels, mixed, slope_with_errors
 from smdl.analysis.population.reliability import reliability
-from smdl.analysis.population.resampling import cluster_weights, exchanges, summary
+from smdl.analysis.population.resampling import Clusters, exchanges, summary
 
 ONE_STRATUM = np.zeros
 
@@ -114,14 +114,14 @@ def test_permutation_p_is_uniform_under_the_null_even_where_checkpoints_of_a_run
 
 def test_a_cluster_is_drawn_whole_and_the_interval_covers():
     clusters = np.repeat(np.arange(5), 4)
-    weights = cluster_weights(clusters, 50, np.random.default_rng(0))
+    weights = Clusters(clusters, 50, np.random.default_rng(0)).weights(clusters)
     assert (weights[0] == 1).all() and (weights.sum(axis=1) == 20).all()
     assert (weights.reshape(51, 5, 4) == weights.reshape(51, 5, 4)[..., :1]).all()
     rng = np.random.default_rng(7)
     runs, held = np.repeat(np.arange(40), 2), 0
     for _ in range(60):
         x, y = (rng.standard_normal(40)[runs] + 0.3 * rng.standard_normal(80) for _ in range(2))
-        weights = cluster_weights(runs, 200, rng)
+        weights = Clusters(runs, 200, rng).weights(runs)
         _, low, high = summary(partial(x, y, np.empty((80, 0)), ONE_STRATUM(80), weights).partial_tau)
         held += low <= 0 <= high
     assert 50 <= held <= 60, "about 95 of 100"

@@ -13,8 +13,6 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.special import ndtri
 
-# Numbers in memory at once while pairs of rows are compared.
-MOST = 8_000_000
 # What is left of a quantity that the others explain wholly is rounding.
 ROUNDING = 1e-9
 
@@ -106,17 +104,19 @@ def residuals(values: np.ndarray, columns: np.ndarray, weights: np.ndarray) -> n
 
 def kendall(x: np.ndarray, y: np.ndarray, weights: np.ndarray) -> np.ndarray:
     """Kendall's tau-b of each draw; all arguments (draws, n), result (draws,). NaN where a side is one tie."""
-    first, second = np.triu_indices(x.shape[1], 1)
-    found = np.full(len(x), np.nan)
-    size = max(1, MOST // max(len(first), 1))
-    for start in range(0, len(x), size):
-        part = slice(start, start + size)
-        counts = weights[part][:, first] * weights[part][:, second]
-        signs = [np.sign(side[part][:, first] - side[part][:, second]) for side in (x, y)]
-        untied = [np.einsum("dp,dp,dp->d", counts, own, own) for own in signs]
-        with np.errstate(divide="ignore", invalid="ignore"):
-            found[part] = np.einsum("dp,dp,dp->d", counts, *signs) / np.sqrt(untied[0] * untied[1])
-    return found
+    return np.array([_tau(*draw) for draw in zip(x, y, weights.astype(np.float32), strict=True)])
+
+
+def _tau(x: np.ndarray, y: np.ndarray, weights: np.ndarray) -> float:
+    if np.isnan(x).any() or np.isnan(y).any():
+        return np.nan
+    x_above, y_above = x[:, None] > x, y[:, None] > y
+
+    def pairs(which: np.ndarray) -> float:
+        return float(weights @ which.astype(np.float32) @ weights)
+
+    untied = np.sqrt(pairs(x_above) * pairs(y_above))
+    return (pairs(x_above & y_above) - pairs(x_above & y_above.T)) / untied if untied else np.nan
 
 
 def pearson(x: np.ndarray, y: np.ndarray, weights: np.ndarray) -> np.ndarray:

@@ -44,8 +44,8 @@ def standardised(values: np.ndarray, errors: np.ndarray | None = None) -> tuple[
 def mixed(x: np.ndarray, y: np.ndarray, given: np.ndarray, strata: np.ndarray, points: np.ndarray) -> Mixed:
     """Outcome ``y`` on ``x``, ``given`` (n, k) and the strata, with a random intercept per base point.
 
-    By restricted maximum likelihood (Laird and Ware 1982, Biometrics 38:963); the p value is Wald's. ``status`` says where the fit did not converge: it then
-    has no numbers.
+    By restricted maximum likelihood (Laird and Ware 1982, Biometrics 38:963); the p value is Wald's. ``status`` says
+    where the fit did not converge: it then has no numbers.
     """
     import statsmodels.api as sm
 

@@ -5,15 +5,22 @@ import numpy as np
 LEVEL = 0.95
 
 
-def cluster_weights(clusters: np.ndarray, resamples: int, rng: np.random.Generator) -> np.ndarray:
-    """How often each row is drawn when its cluster is: shape (1 + resamples, n), the sample itself first.
+class Clusters:
+    """Clusters of rows, runs or base points, drawn with replacement: as many as there are, ``resamples`` times.
 
-    ``clusters`` is (n,), a label per row. The bootstrap of whole clusters (Field and Welsh 2007, J. R. Statist. Soc. B
-    69:369): as many clusters are drawn with replacement as there are.
+    The bootstrap of whole clusters (Field and Welsh 2007, J. R. Statist. Soc. B 69:369). ``labels`` is (n,), a label
+    per row. The same draws serve every predictor and outcome, so that their mean has an interval too.
     """
-    names, code = np.unique(clusters, return_inverse=True)
-    drawn = rng.multinomial(len(names), np.full(len(names), 1 / max(len(names), 1)), size=resamples)
-    return np.concatenate([np.ones((1, len(clusters))), drawn[:, code]])
+
+    def __init__(self, labels: np.ndarray, resamples: int, rng: np.random.Generator):
+        self.names = np.unique(labels)
+        even = np.full(len(self.names), 1 / max(len(self.names), 1))
+        drawn = rng.multinomial(len(self.names), even, size=resamples)
+        self._weights = np.concatenate([np.ones((1, len(self.names))), drawn])
+
+    def weights(self, labels: np.ndarray) -> np.ndarray:
+        """How often each of some rows is drawn, (1 + resamples, n): the sample itself first, then the resamples."""
+        return self._weights[:, np.searchsorted(self.names, labels)]
 
 
 def summary(draws: np.ndarray) -> tuple[float, float, float]:
