@@ -77,7 +77,7 @@ def prepare(name: str, folder: Path) -> Path:
     from smdl.corpus.blocks import cut, read_tokens
     from smdl.corpus.settings import PackageText
     from smdl.sources.train import Architecture, Training
-    from smdl.sources.training import new_model, train
+    from smdl.sources.training import Run, new_model, train
 
     layers, hidden, heads, vocabulary, context = MODELS[name]["architecture"]
     model = new_model(Architecture(layers=layers, hidden=hidden, heads=heads), vocabulary, context, seed=0)
@@ -87,7 +87,7 @@ def prepare(name: str, folder: Path) -> Path:
         tokens, vocabulary, _ = read_tokens(text)
         blocks, splits = cut(tokens, vocabulary, context, SPLITS, 0)
         training = Training(steps=steps, batch_size=32, lr=2e-3, warmup=50)
-        for _ in train(model, blocks[splits[-1].first :], training, [steps], 0, folder):
+        for _ in train(Run(model, blocks[splits[-1].first :], training, 0), [steps], folder):
             pass
         blocks = blocks[:SEQUENCES]
     else:
@@ -346,7 +346,9 @@ def peer_estimate(model, blocks, about, seed, chains: int = 1, burn_in: int = 0)
             rmsprop_alpha=SETTINGS["alpha"],
             output_path=output / "samples.zarr",
         )
-        return float(compute_llc(samples).llc_mean)
+        # The peer's own mean takes in the burn-in, where the loss is still rising.
+        found = compute_llc(samples)
+        return SETTINGS["n_beta"] * float(found.loss_trace.isel(step=slice(burn_in, None)).mean() - found.init_loss)
     finally:
         shutil.rmtree(output)
 

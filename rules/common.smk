@@ -37,7 +37,12 @@ RULERS = {
     for name in DECLARED_RULERS
     if (ruler := build_ruler(name, config["rulers"][name])).enabled
 }
-TABLES = [table for table, theme in gathered().items() if RULERS or theme != "rulers"]
+# Tables of what this study does not have.
+LEFT_OUT = {
+    *(() if RULERS else ("tables.rulers",)),
+    *(() if STUDY.population else ("tables.population",)),
+}
+TABLES = [table for table, theme in gathered().items() if theme not in LEFT_OUT]
 PAGES = ["explorer", "settings", *TABLES]
 CHECKPOINTS = [(model, step) for model, its in MODELS.items() for step in its.steps]
 # What a figure may be drawn once per, and its values in this study.
@@ -128,14 +133,15 @@ def log_of_source(source):
     return f"<logs>/{source.making.rule}/{place}.log"
 
 
-def of_trainings():
-    """The tables that sources write with the weights."""
+def of_making(*names):
+    """The tables that sources write with the weights of the study's checkpoints; only those of the ``names`` given."""
     return sorted(
         {
             f"<results>/{its.making.path_of(table)}".format(model=model, step=step)
             for model, its in MODELS.items()
             if its.making
             for table in its.making.tables
+            if not names or table.name in names
             for step in its.steps
         }
     )
@@ -152,17 +158,24 @@ def read_by_source(source):
             "listing": ancient("<results>/audit/listing.parquet"),
             "screening": ancient("<results>/audit/screening.parquet"),
         },
+        "run": {"run": run_of},
     }
     turn = {"turn": ancient("<results>/audit/turns/{model}/step{step}")}
     read = {key: path for name in source.making.reads for key, path in files[name].items()}
     return {**read, **(turn if source.making.temporary else {})}
 
 
+def run_of(wildcards):
+    """The folder of the model that a branch is made from."""
+    origin = MODELS[wildcards.model].origin
+    return f"<results>/{MODELS[origin].making.folder}".format(model=origin)
+
+
 def source_asks(source):
     """What a source's job asks a cluster for; one with the network runs beside Snakemake, few at a time."""
     if source.making.network:
         return {"hub": 1}
-    asked = asks(source.making.copies, lambda wc: MODELS[wc.model].tokens(STUDY.corpus.context))
+    asked = asks(source.making.copies, lambda wc: STUDY.tokens(wc.model))
     return asked if source.making.runs_model else {**asked, "gpu": 0}
 
 
@@ -241,6 +254,12 @@ def sampler_settings(model, setting):
     return {name: value for name, value in own.items() if name in Sampler.model_fields}
 
 
+def sampler_seed(wildcards):
+    """The seed of the chains of a named setting: its own, or the study's."""
+    own = STUDY.llc.settings[wildcards.setting].seed
+    return config["seed"] if own is None else own
+
+
 def chains_of_block(wildcards):
     """The numbers of the chains that one job samples."""
     size = STUDY.llc.chains_per_job
@@ -257,7 +276,7 @@ def asks(copies, tokens, finished=None, dtype=None):
     """
 
     def size(wildcards):
-        return MODELS[wildcards.model].size(needs.vocabulary(STUDY.corpus.tokenizer))
+        return STUDY.size(wildcards.model, needs.vocabulary(STUDY.corpus.tokenizer))
 
     def memory(wildcards, attempt):
         precision = dtype or MODELS[wildcards.model].dtype
@@ -387,6 +406,11 @@ def drawn(figure):
         **files,
         "png": report(files["png"], caption=caption, category="Figures", labels=labels),
     }
+
+
+def expected(wildcards):
+    """The expectations of the population, as settings."""
+    return canonical(plain(STUDY.population.expectations))
 
 
 def csv(table):

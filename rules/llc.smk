@@ -17,7 +17,7 @@ rule llc_chains:
         **asks(6, chain_tokens, "draws/{setting}/{model}/*/*.parquet"),
     params:
         version=stage_version("llc"),
-        seed=config["seed"],
+        seed=sampler_seed,
         folder=checkpoint,
         state=lambda wc, output: f"{output.draws}.state",
         save_every=config["llc"]["save_every"],

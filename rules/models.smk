@@ -82,3 +82,23 @@ rule checkpoints:
         version=stage_version("gather"),
     script:
         "../scripts/checkpoints.py"
+
+
+rule covariates:
+    """What distinguishes the checkpoints: how each was trained, by the config and by the job that made it."""
+    input:
+        made=of_making("covariates"),
+    output:
+        table="<results>/tables/covariates.parquet",
+        csv=csv("covariates"),
+    log:
+        "<logs>/tables/covariates.log",
+    conda:
+        "../envs/analysis.yaml"
+    params:
+        version=stage_version("gather"),
+        settings=lambda wc: canonical(
+            [(model, step, STUDY.made_with(model, step)) for model, step in CHECKPOINTS]
+        ),
+    script:
+        "../scripts/covariates.py"

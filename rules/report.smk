@@ -45,7 +45,7 @@ rule runs:
     """How every file of the study came about, from the provenance that each carries."""
     input:
         "<results>/corpus/splits.parquet",
-        of_trainings(),
+        of_making(),
         of_checkpoints("<results>/reference/{model}/step{step}/losses.parquet"),
         [
             path.format(model=model, step=step)

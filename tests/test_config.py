@@ -42,7 +42,7 @@ MISTAKES = [
     ("corpus/blocks/sampling", 4, "corpus.blocks.sampling: 4 blocks are fewer than a minibatch"),
     ("corpus/blocks/evaluation", "many", "corpus.blocks.evaluation: 'many' is not of type integer"),
     ("models", {}, "models: has 0 entries; at least 1"),
-    ("models/neox-2x64/source", "torrent", f"{MODEL}.source: 'torrent' is not one of hub, local, train"),
+    ("models/neox-2x64/source", "torrent", f"{MODEL}.source: 'torrent' is not one of branch, hub, local, train"),
     ("models/neox-2x64/source", "hub", f"{MODEL}: the key 'repo' is missing; source hub needs it"),
     ("models/neox-2x64/repo", "a/b", f"{MODEL}.repo: belongs to source hub, but the source is train"),
     ("models/neox-2x64/architecture/heads", 3, f"{MODEL}.architecture.heads: 3 does not divide hidden, 64"),

@@ -1,8 +1,7 @@
 """Planted truths: populations in which a chosen cause is at work get the verdict that it deserves."""
 
-from dataclasses import asdict
-
 import numpy as np
+import pandas as pd
 import pytest
 
 from smdl.analysis.population.judge import judge
@@ -13,14 +12,12 @@ from smdl.analysis.population.observations import (
     observations,
     predictors,
 )
-from smdl.analysis.population.settings import Expectations, check_expectations
+from smdl.analysis.population.settings import Expectations
 from smdl.analysis.population.simulated import EPSILON, SCHEMES, SETTINGS, Simulated, Truth, simulate
 from smdl.analysis.population.statistics import Statistics
-from smdl.settings.config import settings
 from smdl.settings.configfile import load
 from smdl.tables.population import (
     ASSOCIATIONS,
-    COVARIATES,
     DESIGN,
     EXPECTATIONS,
     FACTORS,
@@ -30,18 +27,19 @@ from smdl.tables.population import (
     RELIABILITY,
     SLOPES,
 )
+from smdl.tables.study import COVARIATES
 from workflow import ROOT
 
-WRITTEN = load(ROOT / "experiments/population/expectations.yaml")
+WRITTEN = load(ROOT / "expectations.population.yaml")["population"]["expectations"]
 
 
 def expectations(**changes) -> Expectations:
-    return settings({**WRITTEN, "resamples": 100, "permutations": 99, **changes}, Expectations)
+    return Expectations(**{**WRITTEN, "resamples": 100, "permutations": 99, **changes})
 
 
 def population(tables: Simulated, written: Expectations, only: tuple[str, ...] = ()) -> Population:
-    rows = observations(tables.design, tables.points, written.setting, written.families)
-    found = predictors(tables.measures, tables.checkpoints)
+    rows = observations(tables.design, tables.points, tables.covariates, written.setting, written.families)
+    found = predictors(tables.measures, tables.checkpoints, tables.covariates)
     return Population(
         rows[rows["scheme"].isin(only)] if only else rows,
         found,
@@ -116,7 +114,8 @@ def test_more_means_less_compressible_in_every_family(statistics):
 def test_observations_are_the_admitted_points_of_one_setting():
     tables = simulate(Truth(), 2, 0)
     out = tables.points["model"] == "p0"
-    rows = observations(tables.design, tables.points.assign(admitted=~out), "fair", {"grids": ["quantize"]})
+    points = tables.points.assign(admitted=~out)
+    rows = observations(tables.design, points, tables.covariates, "fair", {"grids": ["quantize"]})
     assert set(rows["scheme"]) == {"quantize"} and "p0" not in set(rows["model"])
     assert set(rows.loc[rows["stage"] == "decayed", "stratum"]) == {"decayed 2.2", "decayed 2", "decayed 1.8"}
     assert set(rows.loc[rows["stage"] == "stable", "stratum"]) == {f"stable, checkpoint {i}" for i in (1, 2, 3)}
@@ -130,7 +129,8 @@ def test_a_measure_made_with_two_settings_is_no_predictor():
     mixed = tables.measures.copy()
     mixed.loc[mixed.index[0], "made_with"] = "lr 1"
     name = mixed["measure"].iloc[0]
-    assert name not in predictors(mixed, tables.checkpoints) and name in predictors(tables.measures, tables.checkpoints)
+    beside = tables.checkpoints, tables.covariates
+    assert name not in predictors(mixed, *beside) and name in predictors(tables.measures, *beside)
 
 
 def test_a_factor_of_many_values_is_divided_into_quarters():
@@ -156,7 +156,7 @@ EMPTY = {"associations": ASSOCIATIONS, "factors": FACTORS, "predictions": PREDIC
 
 
 def test_the_written_thresholds_are_those_of_the_issue():
-    claim = settings(WRITTEN, Expectations).claims["foretells"]
+    claim = expectations().claims["foretells"]
     assert claim.families == ("grids", "removal", "motifs") and claim.families_needed == 2
     assert [vars(one) for one in claim.confirmed] == [
         {"statistic": "partial_tau", "at_least": 0.2, "low_above": 0, "high_below": None, "above": ()},
@@ -175,24 +175,37 @@ def test_the_written_thresholds_are_those_of_the_issue():
     ]
 
 
+def problems(written: Expectations, *study) -> list[str]:
+    return list(written.conflicts("expectations", *(study or (SETTINGS, [EPSILON], SCHEMES))))
+
+
 def test_mistakes_in_expectations_are_said_in_one_line_each():
     written = expectations()
-    assert not list(check_expectations(written, SETTINGS, [EPSILON], SCHEMES))
-    assert list(check_expectations(written, ["fair"], [0.5], ["quantize", "noise", "prune"])) == [
-        "expectations, repeat: the study has no setting 'fair again'; there are fair",
-        "expectations, epsilon: the study has no tolerance 0.125; there are 0.5",
-        "expectations, families.motifs: the study has none of the schemes motifs",
+    assert not problems(written)
+    assert problems(written, ["fair"], [0.5], ["quantize", "noise", "prune"]) == [
+        "expectations.repeat: the study has no setting 'fair-again'; there are fair",
+        "expectations.epsilon: the study has no tolerance 0.125; there are 0.5",
+        "expectations.families.motifs: the study has none of the schemes motifs",
     ]
     claim = WRITTEN["claims"]["foretells"]
     limitless = {**claim, "confirmed": [{"statistic": "tau"}, {"statistic": "tau", "at_least": 1}]}
-    with pytest.raises(Exception) as problem:
-        expectations(claims={"a": limitless, "b": {**claim, "families": ["none"], "families_needed": 3}})
-    told = str(problem.value)
-    for line in (
-        "claims.a.confirmed: tau stands twice",
-        "claims.a.confirmed: tau has no limit",
-        "claims.b.families: no family 'none'; there are grids, removal, motifs, noise",
-        "claims.b.families_needed: 3 of 1 families",
-    ):
-        assert line in told
-    assert asdict(Truth())
+    other = {**claim, "predictor": "luck", "families": ["none"], "families_needed": 3}
+    assert problems(expectations(claims={"a": limitless, "b": other})) == [
+        "expectations.claims.a.confirmed: tau stands twice; give its limits in one condition",
+        "expectations.claims.a.confirmed: tau has no limit; give at_least, low_above, high_below or above",
+        "expectations.claims.b.predictor: 'luck' is not one of the predictors",
+        "expectations.claims.b.families: no family 'none'; there are grids, removal, motifs, noise",
+        "expectations.claims.b.families_needed: 3 of 1 families",
+    ]
+
+
+def test_branches_of_runs_that_missed_their_target_are_left_out():
+    tables = simulate(Truth(), 2, 0)
+    branch = tables.design.loc[tables.design["stage"] == "decayed", "model"].iloc[0]
+    missed = tables.covariates.iloc[:1].assign(model=branch, covariate="reached", value=0.0)
+    covariates = pd.concat([tables.covariates, missed], ignore_index=True)
+    kept, all_rows = (
+        observations(tables.design, tables.points, its, "fair", {"grids": ["quantize"]})
+        for its in (covariates, tables.covariates)
+    )
+    assert set(all_rows["model"]) - set(kept["model"]) == {branch}

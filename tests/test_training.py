@@ -13,9 +13,10 @@ from smdl.compression.weights import Weights
 from smdl.corpus.blocks import cut, split_rows
 from smdl.foundation.errors import StudyError
 from smdl.models.loading import block_losses, load, tensor_manifest
+from smdl.sources.schedule import learning_rate
 from smdl.sources.source import Task
 from smdl.sources.train import Architecture, Recipe, Train, Training
-from smdl.sources.training import learning_rate, new_model, noisy_labels, train
+from smdl.sources.training import Run, new_model, noisy_labels, train
 from smdl.tables import write_table
 from smdl.tables.study import CORPUS
 
@@ -26,7 +27,7 @@ BLOCKS = np.tile(np.arange(8, dtype=np.uint16), (64, 1)) + np.arange(64, dtype=n
 
 def trained(folder, constraint=None, save_at=(0, 40)) -> list[float]:
     model = new_model(SHAPE, 32, 8, 0)
-    return [loss for _, loss in train(model, BLOCKS, SETTINGS, list(save_at), 1, folder, constraint)]
+    return [loss for _, loss in train(Run(model, BLOCKS, SETTINGS, 1, constraint), list(save_at), folder)]
 
 
 def test_training_lowers_the_loss_and_repeats_itself(tmp_path):
@@ -68,7 +69,7 @@ def test_noisy_labels_are_what_the_model_learns(tmp_path):
     last = {}
     for name, settings in (("noisy", noisy), ("clean", clean)):
         model = new_model(SHAPE, 32, 8, 0, settings)
-        list(train(model, BLOCKS, settings, [200], 1, tmp_path / name))
+        list(train(Run(model, BLOCKS, settings, 1), [200], tmp_path / name))
         last[name] = block_losses(load(tmp_path / name / "step200"), BLOCKS, 64).mean()
     assert last["clean"] < 1 < last["noisy"]
 
@@ -80,14 +81,14 @@ def test_only_the_unique_share_of_the_blocks_is_seen(tmp_path):
     runs = []
     for name, blocks in (("whole", BLOCKS), ("spoilt", spoilt)):
         model = new_model(SHAPE, 32, 8, 0, quarter)
-        runs.append([loss for _, loss in train(model, blocks, quarter, [6], 1, tmp_path / name)])
+        runs.append([loss for _, loss in train(Run(model, blocks, quarter, 1), [6], tmp_path / name)])
     assert runs[0] == runs[1]
 
 
 def test_a_share_smaller_than_a_batch_is_refused(tmp_path):
     little = SETTINGS.model_copy(update={"unique_share": 0.1})
     with pytest.raises(StudyError, match="7 blocks are left for training, fewer than a batch of 8"):
-        next(train(new_model(SHAPE, 32, 8, 0, little), BLOCKS, little, [1], 1, tmp_path))
+        Run(new_model(SHAPE, 32, 8, 0, little), BLOCKS, little, 1)
 
 
 def test_the_first_weights_have_their_scale_and_the_model_its_dropout():

@@ -1,13 +1,14 @@
 """From the jobs' tables to the study's: one row per checkpoint."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
+import numpy as np
 import pandas as pd
 
 from smdl.llc.estimate import estimate
 from smdl.llc.settings import Gates, Sampler
 from smdl.tables import empty
-from smdl.tables.study import CHECKPOINT, LLC, SETTING, parameters_of, weights_digest
+from smdl.tables.study import CHECKPOINT, COVARIATES, LLC, SETTING, parameters_of, weights_digest
 
 SAMPLER_COLUMNS = ("lr", "n_beta", "gamma")
 
@@ -33,6 +34,19 @@ def checkpoints(manifests: pd.DataFrame, losses: pd.DataFrame) -> pd.DataFrame:
             }
         )
     return pd.DataFrame(rows)
+
+
+def covariates(told: Sequence[tuple[str, int, Mapping[str, float | str]]], made: pd.DataFrame) -> pd.DataFrame:
+    """The rows of the table ``covariates``: what the config ``told`` of each (model, step), and what jobs found."""
+    rows = [
+        {"model": model, "step": step, "covariate": name, "value": np.nan, "text": value}
+        if isinstance(value, str)
+        else {"model": model, "step": step, "covariate": name, "value": float(value), "text": ""}
+        for model, step, own in told
+        for name, value in own.items()
+    ]
+    columns = [column.name for column in COVARIATES.columns]
+    return pd.concat([pd.DataFrame(rows, columns=columns), made], ignore_index=True)
 
 
 def llc(

@@ -144,7 +144,8 @@ class _Changes(Section):
 
     def over(self, common: Llc) -> Llc:
         """The ``common`` settings with these laid over them."""
-        return common.model_copy(update=self.model_dump(exclude_none=True))
+        changes = self.model_dump(exclude_none=True)
+        return common.model_copy(update={name: value for name, value in changes.items() if name in Llc.model_fields})
 
 
 class NamedSetting(_Changes):
@@ -156,6 +157,11 @@ class NamedSetting(_Changes):
     burn_in: Count | None = Field(None, description=BURN_IN)
     draws: Annotated[int, Field(ge=4, le=10**7), AS_INTEGER] | None = Field(None, description=DRAWS)
     steps_between_draws: FromOne | None = Field(None, description=BETWEEN)
+    seed: Count | None = Field(
+        None,
+        description="Seed of minibatches and noise, where they are not to be those of the other settings: for an"
+        " estimate that is independent of another's.",
+    )
 
 
 SettingName = Annotated[str, Strict(), Field(max_length=LONGEST_NAME, pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]*$")]

@@ -80,7 +80,7 @@ def _device_gb(name: str, study: Study) -> float:
     model, context, tokens = study.models[name], study.corpus.context, vocabulary(study.corpus.tokenizer)
     samplers = [sampler_of(study.llc, model.llc, name) for name in study.llc.settings]
     at_once = max(min(its.batch_size, its.sequences_at_once or its.batch_size) for its in samplers)
-    weights, batch = model.size(tokens), study.compression.batch_size
+    weights, batch = study.size(name, tokens), study.compression.batch_size
     copies = CHAIN_COPIES - (not study.llc.control)
     chain = device_gb(weights, model.dtype, copies, at_once * context, tokens, gradient=True)
     return max(chain, device_gb(weights, "float32", FORWARD_COPIES, batch * context, tokens, gradient=False))
@@ -93,4 +93,4 @@ def _stored_gb(name: str, study: Study, results: Path) -> float:
         files = read_table(listing).query("model == @name and wanted and needed")
         if len(files):
             return files.groupby("step")["size"].sum().mean() / GB
-    return checkpoint_gb(study.models[name].size(vocabulary(study.corpus.tokenizer)))
+    return checkpoint_gb(study.size(name, vocabulary(study.corpus.tokenizer)))

@@ -17,6 +17,7 @@ STAGES = {
     "figures": 3,
     "theory": 1,
     "rulers": 1,
+    "population": 1,
     "hinton": 1,
     "report": 3,
 }

@@ -102,7 +102,7 @@ def _dumped(value: Any, raw: Any) -> Any:
         found = {name: getattr(value, name) for name in names}
         return {name: _dumped(item, given.get(name)) for name, item in found.items() if item is not None}
     if isinstance(value, dict):
-        return {key: _dumped(item, raw[key] if isinstance(raw, dict) else None) for key, item in value.items()}
+        return {key: _dumped(item, raw.get(key) if isinstance(raw, dict) else None) for key, item in value.items()}
     if isinstance(value, tuple):
         return [_dumped(item, None) for item in value]
     return value

@@ -13,7 +13,7 @@ import smdl.sources
 from smdl.sources.source import Source
 
 # Modules of the package that are no sources.
-_FRAME = ("registry", "source", "stored", "training", "listing")
+_FRAME = ("registry", "source", "stored", "training", "schedule", "listing")
 
 
 @cache

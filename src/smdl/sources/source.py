@@ -13,7 +13,7 @@ from pydantic import Field, Strict
 from smdl.compression.settings import Schemes
 from smdl.corpus.settings import CorpusText
 from smdl.llc.settings import ModelLlc
-from smdl.settings.base import AS_INTEGER, LONGEST_NAME, Count, Distinct, FromOne, Section
+from smdl.settings.base import AS_INTEGER, LONGEST_NAME, Count, Distinct, FromOne, Name, Number, Section, Text
 from smdl.tables import Table
 
 if TYPE_CHECKING:
@@ -51,7 +51,8 @@ class Making:
     version: int
     """To be raised when the weights change: then they are made again."""
     reads: tuple[str, ...] = ()
-    """What the job reads: ``corpus``, the token blocks and their splits; or ``listing``, what the hubs have."""
+    """What the job reads: ``corpus``, the token blocks and their splits; ``listing``, what the hubs have; ``run``, the
+    folder of the model that this one is made from."""
     tables: tuple[Table, ...] = ()
     """Tables that the job writes besides, each to the folder that bears its name."""
     settings: type[Section] | None = None
@@ -113,6 +114,20 @@ class Source(Section):
         description="Schemes of this config that are run on this model; all of them where the key is left out.",
     )
     llc: ModelLlc | None = None
+    covariates: dict[Name, Number | Text] = Field(
+        default_factory=dict,
+        description="What distinguishes the model from others, by name, for the table covariates and for a population;"
+        " of models that the study trains, all settings of the training are there without it.",
+    )
+
+    @property
+    def origin(self) -> str | None:
+        """The model that this one is made from, where it is a branch of another."""
+        return None
+
+    def made_with(self, step: int, context: int) -> dict[str, float | str]:
+        """The covariates of the checkpoint of ``step``, as far as the config tells; ``context`` is the corpus's."""
+        return dict(self.covariates)
 
     def size(self, vocabulary: int) -> int:
         """Number of weights, 0 where nobody said it; ``vocabulary`` is that of the corpus."""
@@ -127,8 +142,11 @@ class Source(Section):
         """Blocks of the corpus's training split that are needed at least."""
         return 0
 
-    def tokens(self, context: int) -> int:
-        """Tokens that a job of ``making`` passes through the model; ``context`` is that of the corpus."""
+    def tokens(self, context: int, origin: Source | None = None) -> int:
+        """Tokens that a job of ``making`` passes through the model, at most.
+
+        ``context`` is that of the corpus, ``origin`` the model that this one is made from.
+        """
         return 0
 
     def decides(self, step: int | None, schemes: Schemes) -> Section:
@@ -161,6 +179,10 @@ class Source(Section):
         for name in self.schemes:
             if name not in present:
                 yield f"{key}.schemes: {name!r} is not one of {', '.join(present)}, the schemes of this config"
+
+    def origin_conflicts(self, key: str, models: Mapping[str, Source]) -> Iterator[str]:
+        """Problems with the model that this one is made from, one line each; ``models`` are all of the study."""
+        yield from ()
 
     def missing_steps(self, key: str) -> Iterator[str]:
         """Steps of which there is no checkpoint, one line each."""

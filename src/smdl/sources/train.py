@@ -3,13 +3,13 @@
 import math
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
 from smdl.compression.settings import Schemes
 from smdl.corpus.settings import CorpusText
-from smdl.settings.base import Count, Integer, Name, Number, Section
+from smdl.settings.base import Count, Distinct, Integer, Name, Number, Positive, Section
 from smdl.settings.config import plain
 from smdl.sources.source import Making, Source, Task
 from smdl.tables.study import TRAINING
@@ -49,6 +49,29 @@ class Training(Section):
     )
     unique_share: Number = Field(
         1.0, gt=0, le=1, description="Share of the training blocks that are used, and repeated the more often."
+    )
+
+
+# Beside a run's checkpoints: its kept states, and how it was trained.
+KEPT, RECIPE = "kept", "recipe.json"
+
+
+def kept_at(step: int | None = None, loss: float | None = None) -> str:
+    """The file of a state that is kept of a run, in the folder ``KEPT``."""
+    return f"step{step}.pt" if loss is None else f"loss{loss:g}.pt"
+
+
+class Keep(Section):
+    """(train) States of the run that are kept whole, for branches that go on from there (source: branch)."""
+
+    losses: Annotated[tuple[Positive, ...], Distinct] = Field(
+        (),
+        description="Losses on the evaluation blocks (nats) at which the state is kept, where the run first falls to"
+        " them; training ends when all are reached and all steps saved.",
+    )
+    steps: Annotated[tuple[Count, ...], Distinct] = Field((), description="Steps at which the state is kept.")
+    every: Integer = Field(
+        20, ge=1, description="Steps from one look at the loss on the evaluation blocks to the next."
     )
 
 
@@ -103,6 +126,7 @@ class Recipe(Section):
     architecture: Architecture
     training: Training
     steps: tuple[Count, ...]
+    keep: Keep | None = None
     constraint: Imposed | None = None
 
 
@@ -120,8 +144,12 @@ class Train(Source):
         runs_model=True,
     )
 
+    steps: Annotated[tuple[Count, ...], Distinct] = Field(
+        max_length=10_000, description=f"{Source.model_fields['steps'].description} None where states are kept."
+    )
     architecture: Architecture
     training: Training
+    keep: Keep | None = None
     constraint: Constraint | None = None
 
     def size(self, vocabulary: int) -> int:
@@ -134,7 +162,19 @@ class Train(Source):
         """One batch, of the share that is used."""
         return math.ceil(self.training.batch_size / self.training.unique_share)
 
-    def tokens(self, context: int) -> int:
+    def made_with(self, step: int, context: int) -> dict[str, float | str]:
+        """Shape and training, and how far it has come at the step."""
+        from smdl.sources.schedule import learning_rate
+
+        training = {name: value for name, value in plain(self.training).items() if name != "steps"}
+        far = {
+            "learning_rate": float(learning_rate(step, self.training)),
+            "steps": step,
+            "tokens": step * self.training.batch_size * context,
+        }
+        return {**plain(self.architecture), **training, **far, **super().made_with(step, context)}
+
+    def tokens(self, context: int, origin: None = None) -> int:
         """Tokens of all steps."""
         return self.training.steps * self.training.batch_size * context
 
@@ -144,27 +184,31 @@ class Train(Source):
         if named := self.constraint:
             variant = schemes.present()[named.scheme].variants[named.variant]
             imposed = Imposed(**{**dict(named), "variant": plain(variant)})
-        return Recipe(architecture=self.architecture, training=self.training, steps=self.steps, constraint=imposed)
+        return Recipe(
+            architecture=self.architecture,
+            training=self.training,
+            steps=self.steps,
+            keep=self.keep,
+            constraint=imposed,
+        )
 
     @classmethod
     def make(cls, settings: Recipe, task: Task) -> Mapping[str, list[dict]]:
         """Train the model and keep its checkpoints; the loss of each on the training blocks."""
-        from smdl.compression import constraint
-        from smdl.compression.registry import build
         from smdl.corpus.blocks import load_split, read_splits
         from smdl.foundation.files import replacing_folder
-        from smdl.sources.training import new_model, train
+        from smdl.sources.training import Keeper, started, train
 
-        splits = read_splits(task.inputs["splits"])
-        blocks = load_split(task.inputs["blocks"], splits, "training")
-        imposed = None
-        if named := settings.constraint:
-            imposed = constraint.Constraint(build(named.scheme, named.variant), named.level, named.mode, named.every)
-        training = settings.training
-        seed = task.seed if training.seed is None else training.seed
-        model = new_model(settings.architecture, splits[0].vocabulary, splits[0].context, seed, training)
+        run = started(settings, task.inputs, task.seed)
         with replacing_folder(str(task.folder)) as folder:
-            losses = list(train(model, blocks, training, settings.steps, seed, Path(folder), imposed))
+            keeper = None
+            if settings.keep:
+                evaluation = load_split(task.inputs["blocks"], read_splits(task.inputs["splits"]), "evaluation")
+                keeper = Keeper(settings.keep, evaluation, Path(folder) / KEPT)
+                seeded = settings.training.model_copy(update={"seed": run.seed})
+                recipe = settings.model_copy(update={"training": seeded})
+                (Path(folder) / KEPT / RECIPE).write_text(recipe.model_dump_json(exclude_none=True))
+            losses = list(train(run, settings.steps, Path(folder), keeper))
         return {TRAINING.name: [{"model": task.model, "step": step, "loss": loss} for step, loss in losses]}
 
     def has_step(self, step: int) -> bool:
@@ -186,6 +230,12 @@ class Train(Source):
                 f"{key}.architecture: {weights:.1e} weights are more than can be trained here;"
                 f" at most {MOST_PARAMETERS:.0e}"
             )
+        if not self.steps and not self.keep:
+            yield f"{key}.steps: no step, and nothing under {key}.keep; give the steps of the checkpoints to study"
+        if self.keep:
+            for step in self.keep.steps:
+                if not self.has_step(step):
+                    yield f"{key}.keep.steps: {step} is not reached{self.known_steps()}"
         if self.constraint:
             yield from self.constraint.conflicts(f"{key}.constraint", schemes)
         yield from super().conflicts(key, corpus, schemes)

@@ -1,22 +1,27 @@
 """Small GPT-NeoX models trained on the spot, their checkpoints written in Hugging Face format."""
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import nullcontext
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 from torch import nn
 from tqdm import tqdm
 
+from smdl.compression import registry
 from smdl.compression.constraint import Constraint
+from smdl.corpus.blocks import load_split, read_splits
 from smdl.foundation.errors import StudyError
-from smdl.models.loading import as_tokens, sequence_losses
-from smdl.sources.train import Architecture, Training
+from smdl.models.loading import as_tokens, block_losses, sequence_losses
+from smdl.sources.schedule import learning_rate
+from smdl.sources.train import Architecture, Keep, Recipe, Training, kept_at
 
 # The stream of random numbers that noise on labels is drawn from, another than that of the minibatches.
 LABELS = 1
+EVALUATED_AT_ONCE = 64
 
 
 def new_model(
@@ -53,59 +58,178 @@ def new_model(
     return model
 
 
-def train(
-    model: nn.Module,
-    blocks: np.ndarray,
-    settings: Training,
-    save_at: Sequence[int],
-    seed: int,
-    folder: Path,
-    constraint: Constraint | None = None,
-) -> Iterator[tuple[int, float]]:
-    """Train ``model`` in place, writing ``folder``/step{step} at every step of ``save_at``, and yield (step, loss).
+class Run:
+    """A run of training: the model, its optimizer, and its place in the order of the blocks.
 
-    The loss (nats per token) is that of the minibatch seen at the step, before the update. Under a projecting
-    ``constraint`` the checkpoints are projected; under a straight-through one they are the uncompressed weights. Raises
-    StudyError where the loss is not finite, and where ``blocks`` are fewer than a batch.
+    What it is at a step can be kept whole (``state``) and taken up again (``restore``): on one machine it then goes on
+    as if it had not been interrupted, bit for bit. Raises StudyError where ``blocks`` are fewer than a batch.
     """
-    blocks = blocks[: math.ceil(settings.unique_share * len(blocks))]
-    if len(blocks) < settings.batch_size:
-        raise StudyError(
-            f"training: {len(blocks)} blocks are left for training, fewer than a batch of {settings.batch_size}:"
-            " smaller batches, more text, or fewer blocks in corpus.blocks"
-        )
-    optimizer = torch.optim.AdamW(model.parameters(), lr=settings.lr, weight_decay=settings.weight_decay)
-    model.train()
-    labels = noisy_labels(blocks, model.config.vocab_size, settings.label_noise, seed)
-    order = _epochs(len(blocks), settings.batch_size, seed)
-    for step in tqdm(range(max(save_at) + 1), desc="training", unit="step", mininterval=5):
-        if constraint and (constraint.due(step) or (constraint.mode == "projection" and step in save_at)):
-            constraint.project(model, step)
-        if step in save_at:
-            model.save_pretrained(folder / f"step{step}")
-        optimizer.zero_grad()
-        with constraint.passed_through(model, step) if constraint else nullcontext():
-            chosen = next(order)
-            tokens, wanted = (as_tokens(of[chosen], model) for of in (blocks, labels))
-            loss = sequence_losses(model, tokens, wanted).mean()
+
+    def __init__(
+        self,
+        model: nn.Module,
+        blocks: np.ndarray,
+        settings: Training,
+        seed: int,
+        constraint: Constraint | None = None,
+    ):
+        self.model = model
+        self.blocks = blocks[: math.ceil(settings.unique_share * len(blocks))]
+        if len(self.blocks) < settings.batch_size:
+            raise StudyError(
+                f"training: {len(self.blocks)} blocks are left for training, fewer than a batch of"
+                f" {settings.batch_size}: smaller batches, more text, or fewer blocks in corpus.blocks"
+            )
+        self.settings = settings
+        self.seed = seed
+        self.constraint = constraint
+        self.step = 0
+        """Steps taken so far."""
+        self._labels = noisy_labels(self.blocks, model.config.vocab_size, settings.label_noise, seed)
+        self._order = _epochs(len(self.blocks), settings.batch_size, seed)
+        self._optimizer = torch.optim.AdamW(model.parameters(), lr=settings.lr, weight_decay=settings.weight_decay)
+        model.train()
+
+    def advance(self, lr: float) -> float:
+        """Take one step at learning rate ``lr``; the loss of its minibatch (nats per token) before the update.
+
+        Raises StudyError where the loss is not finite.
+        """
+        self._optimizer.zero_grad()
+        with self.constraint.passed_through(self.model, self.step) if self.constraint else nullcontext():
+            chosen = next(self._order)
+            tokens, wanted = (as_tokens(of[chosen], self.model) for of in (self.blocks, self._labels))
+            loss = sequence_losses(self.model, tokens, wanted).mean()
             loss.backward()
         if not torch.isfinite(loss):
-            raise StudyError(f"training: the loss is {loss.item()} at step {step}: lower lr (now {settings.lr:g})")
-        yield step, loss.item()
-        for group in optimizer.param_groups:
-            group["lr"] = learning_rate(step, settings)
-        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-        optimizer.step()
+            raise StudyError(
+                f"training: the loss is {loss.item()} at step {self.step}: lower lr (now {self.settings.lr:g})"
+            )
+        for group in self._optimizer.param_groups:
+            group["lr"] = lr
+        torch.nn.utils.clip_grad_norm_(self.model.parameters(), 1.0)
+        self._optimizer.step()
+        self.step += 1
+        return loss.item()
+
+    def evaluate(self, blocks: np.ndarray) -> float:
+        """Mean loss (nats per token) over ``blocks``, without dropout."""
+        self.model.eval()
+        loss = block_losses(self.model, blocks, EVALUATED_AT_ONCE).mean()
+        self.model.train()
+        return float(loss)
+
+    def state(self) -> dict[str, Any]:
+        """All that decides how the run goes on."""
+        return {
+            "step": self.step,
+            "model": self.model.state_dict(),
+            "optimizer": self._optimizer.state_dict(),
+            "random": torch.get_rng_state(),
+        }
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Go back to a ``state`` of this run; the run has not taken a step."""
+        self.model.load_state_dict(state["model"])
+        self._optimizer.load_state_dict(state["optimizer"])
+        torch.set_rng_state(state["random"])
+        for _ in range(state["step"]):
+            next(self._order)
+        self.step = state["step"]
 
 
-def learning_rate(step: int, settings: Training) -> float:
-    """Linear warm-up, then the peak, or cosine decay to a tenth of it, as for Pythia (arXiv:2304.01373)."""
-    if step < settings.warmup:
-        return settings.lr * (step + 1) / settings.warmup
-    if settings.schedule == "constant":
-        return settings.lr
-    done = (step - settings.warmup) / max(settings.steps - settings.warmup, 1)
-    return settings.lr * (0.55 + 0.45 * np.cos(np.pi * min(done, 1.0)))
+def started(recipe: Recipe, inputs: Mapping[str, str], seed: int) -> Run:
+    """A run before its first step; ``inputs`` are the paths of the token blocks and of their splits.
+
+    ``seed`` is the study's, for a recipe without its own.
+    """
+    splits = read_splits(inputs["splits"])
+    training = recipe.training
+    seed = seed if training.seed is None else training.seed
+    imposed = None
+    if named := recipe.constraint:
+        imposed = Constraint(registry.build(named.scheme, named.variant), named.level, named.mode, named.every)
+    model = new_model(recipe.architecture, splits[0].vocabulary, splits[0].context, seed, training)
+    return Run(model, load_split(inputs["blocks"], splits, "training"), training, seed, imposed)
+
+
+class Keeper:
+    """Keeps the state of a run where its loss on ``evaluation`` first falls to each of some values, and at some steps.
+
+    A state lies in ``folder``, named by what it was kept for. Of a value that is not reached in the steps of the
+    schedule, the state at its end is kept, marked as such.
+    """
+
+    def __init__(self, keep: Keep, evaluation: np.ndarray, folder: Path):
+        self.keep = keep
+        self.evaluation = evaluation
+        self.folder = folder
+        folder.mkdir()
+        self._losses = sorted(keep.losses, reverse=True)
+
+    def look(self, run: Run) -> None:
+        """Keep what is due before the next step."""
+        if run.step in self.keep.steps:
+            self._write(run, kept_at(step=run.step), reached=True)
+        last = run.step == run.settings.steps
+        if self._losses and run.step and (run.step % self.keep.every == 0 or last):
+            loss = run.evaluate(self.evaluation)
+            while self._losses and (loss <= self._losses[0] or last):
+                target = self._losses.pop(0)
+                self._write(run, kept_at(loss=target), reached=loss <= target)
+
+    def waits(self, step: int) -> bool:
+        """Whether something is still to be kept, at ``step`` or after it."""
+        return bool(self._losses) or any(step <= wanted for wanted in self.keep.steps)
+
+    def _write(self, run: Run, name: str, reached: bool) -> None:
+        torch.save({**run.state(), "reached": reached}, self.folder / name)
+
+
+def train(run: Run, save_at: Sequence[int], folder: Path, keeper: Keeper | None = None) -> Iterator[tuple[int, float]]:
+    """Train until all is saved and kept, writing ``folder``/step{step} at every step of ``save_at``; (step, loss).
+
+    The loss (nats per token) is that of the minibatch seen at the step, before the update. Under a projecting
+    constraint the checkpoints are projected; under a straight-through one they are the uncompressed weights.
+    """
+    constraint, last = run.constraint, max(save_at, default=-1)
+    with tqdm(total=run.settings.steps, desc="training", unit="step", mininterval=5) as progress:
+        while run.step <= last or (keeper and keeper.waits(run.step)):
+            step = run.step
+            if constraint and (constraint.due(step) or (constraint.mode == "projection" and step in save_at)):
+                constraint.project(run.model, step)
+            if step in save_at:
+                run.model.save_pretrained(folder / f"step{step}")
+            if keeper:
+                keeper.look(run)
+            yield step, run.advance(learning_rate(step, run.settings))
+            progress.update()
+
+
+def decay(run: Run, steps: int) -> list[float]:
+    """Take ``steps`` with a learning rate that falls linearly to zero from what it is now; the losses on the way."""
+    rate = learning_rate(run.step, run.settings)
+    return [run.advance(rate * (1 - done / steps)) for done in range(steps)]
+
+
+def average(run: Run, steps: int, count: int) -> list[float]:
+    """Go on for ``steps`` and give the model the mean of ``count`` evenly spaced weights on the way, the last included.
+
+    With fewer steps than ``count`` it is the mean of all. Returns the losses on the way.
+    """
+    taken = set(np.linspace(steps, 0, min(count, steps), endpoint=False).round().astype(int).tolist())
+    total = [torch.zeros_like(parameter) for parameter in run.model.parameters()]
+    losses = []
+    for done in range(1, steps + 1):
+        losses.append(run.advance(learning_rate(run.step, run.settings)))
+        if done in taken:
+            for own, parameter in zip(total, run.model.parameters(), strict=True):
+                own.add_(parameter.detach())
+    if taken:
+        with torch.no_grad():
+            for own, parameter in zip(total, run.model.parameters(), strict=True):
+                parameter.copy_(own / len(taken))
+    return losses
 
 
 def noisy_labels(blocks: np.ndarray, vocabulary: int, share: float, seed: int) -> np.ndarray:

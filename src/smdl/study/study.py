@@ -15,8 +15,12 @@ from smdl.settings.base import LONGEST_NAME, Config, Integer, section
 from smdl.sources.registry import AnyModel
 from smdl.sources.source import ModelName
 from smdl.study.disk import Disk
+from smdl.study.population import Population, generate, listed, read
 from smdl.study.regression import Regression
 from smdl.sweep.settings import Sweep, check_sweep
+
+# Covariates that change along a run.
+AT_A_STEP = ("learning_rate", "steps", "tokens")
 
 # Names that a study may not have, with the target of the experiment (experiments/) whose results they would meet.
 TAKEN = {"theory": "theory", "hinton": "hinton", "known_answers": "calibration", "calibration": "calibration"}
@@ -45,7 +49,9 @@ class Study(Config):
     corpus: Corpus = Field(
         description="The text on which models are sampled, compressed and, where the study trains them, trained."
     )
-    models: dict[ModelName, AnyModel] = Field(min_length=1, description="The models, by name.")
+    models: dict[ModelName, AnyModel] = Field(
+        min_length=1, description="The models, by name; those of a population's template are generated beside them."
+    )
     llc: Llc = section()
     compression: Compression
     audit: Audit = section()
@@ -53,6 +59,7 @@ class Study(Config):
     sweep: Sweep = section()
     regression: Regression = section()
     rulers: Rulers = section()
+    population: Population | None = None
 
     @model_validator(mode="before")
     @classmethod
@@ -67,6 +74,42 @@ class Study(Config):
         }
         return {**raw, "models": filled}
 
+    @model_validator(mode="before")
+    @classmethod
+    def _generated_models(cls, raw: Any) -> Any:
+        """The models of a population beside those that are listed; of two validators the later one runs first."""
+        found = isinstance(raw, dict) and raw.get("population") and read(raw["population"])
+        if not found or not found.template:
+            return raw
+        models, _ = generate(found, raw["population"]["template"])
+        listed = raw.get("models", {})
+        return {**raw, "models": {**listed, **models}} if isinstance(listed, dict) else raw
+
+    def size(self, model: str, vocabulary: int) -> int:
+        """Number of weights of a model, 0 where nobody said it; a branch has those of its run."""
+        return self.models[self.models[model].origin or model].size(vocabulary)
+
+    def tokens(self, model: str) -> int:
+        """Tokens that the job which makes a model's weights passes through it, at most."""
+        its = self.models[model]
+        return its.tokens(self.corpus.context, self.models.get(its.origin))
+
+    def design(self) -> list[dict[str, Any]]:
+        """The rows of the table ``design``: of generated models, or of all models of the config."""
+        if self.population.template:
+            return generate(self.population, {})[1]
+        return listed({name: model.covariates for name, model in self.models.items()}, self.population.factors)
+
+    def made_with(self, model: str, step: int) -> dict[str, float | str]:
+        """The covariates of a checkpoint, as far as the config tells; those of a branch's run are its own too."""
+        its = self.models[model]
+        own = its.made_with(step, self.corpus.context)
+        if its.origin:
+            run = self.models[its.origin].made_with(0, self.corpus.context)
+            # How far it has come is not the run's.
+            own = {name: value for name, value in run.items() if name not in AT_A_STEP} | own
+        return own
+
     def conflicts(self) -> Iterator[str]:
         """Problems that no single key shows, one line each."""
         schemes = self.compression.schemes
@@ -75,6 +118,7 @@ class Study(Config):
         yield from found or check_text(self.corpus, batches)
         for name, model in self.models.items():
             yield from model.conflicts(f"models.{name}", self.corpus, schemes)
+            yield from model.origin_conflicts(f"models.{name}", self.models)
             for setting in self.llc.settings:
                 key = f"models.{name}" if len(self.llc.settings) == 1 else f"models.{name}, llc.settings.{setting}"
                 yield from check_sampler(key, sampler_of(self.llc, model.llc, setting), self.corpus)
@@ -82,6 +126,10 @@ class Study(Config):
         yield from _check_headline(self)
         if self.llc.first not in self.llc.settings:
             yield f"llc.headline: no setting {self.llc.headline!r}; there are {', '.join(self.llc.settings)}"
+        if self.population:
+            yield from self.population.conflicts("population")
+            names = self.llc.settings, self.compression.epsilons, self.compression.schemes.present()
+            yield from self.population.expectations.conflicts("population.expectations", *names)
         yield from check_rulers(self.rulers, schemes)
         yield from check_sweep(self.sweep, self.models)
 

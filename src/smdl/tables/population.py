@@ -33,20 +33,6 @@ DESIGN = Table(
     gathered=True,
 )
 
-COVARIATES = Table(
-    "covariates",
-    "What every checkpoint was trained with: the factors of the design and what follows from them.",
-    ("model", "step", "covariate"),
-    (
-        MODEL,
-        STEP,
-        Column("covariate", TEXT, "name of the covariate"),
-        Column("value", NUMBER, "its value, where it is a number"),
-        Column("text", TEXT, "its value, where it is a text"),
-    ),
-    gathered=True,
-)
-
 FAMILY = Column("family", TEXT, "family of schemes, as in the expectations")
 
 OBSERVATIONS = Table(
@@ -83,7 +69,9 @@ OBSERVATIONS = Table(
     gathered=True,
 )
 
-PREDICTOR = Column("predictor", TEXT, "measure that foretells, as in the table measures; log d, log step besides")
+PREDICTOR = Column(
+    "predictor", TEXT, "measure that foretells; log d, log steps and training loss beside those of measures"
+)
 OUTCOME = Column("outcome", TEXT, "scheme and variant whose critical level is foretold; empty: mean over the family")
 FACTOR = Column("factor", TEXT, "factor of the design; empty: over all factors")
 N = Column("n", INTEGER, "checkpoints")

@@ -51,6 +51,22 @@ TRAINING = Table(
     (MODEL, STEP, Column("loss", NUMBER, "minibatch loss before the step's update", "nats per token")),
 )
 
+COVARIATES = Table(
+    "covariates",
+    "What distinguishes the checkpoints: how each was trained, and what the config says of its model.",
+    ("model", "step", "covariate"),
+    (
+        MODEL,
+        STEP,
+        Column(
+            "covariate", TEXT, "its name; of trained models the keys of the config, and learning_rate, steps, tokens"
+        ),
+        Column("value", NUMBER, "its value, where it is a number"),
+        Column("text", TEXT, "its value, where it is a text; empty otherwise"),
+    ),
+    gathered=True,
+)
+
 MANIFEST = Table(
     "manifest",
     "The tensors of a checkpoint as stored.",

@@ -58,7 +58,7 @@ def cases(population: Population, expectations: Expectations, stage: str) -> Ite
         values, errors, levels = (
             table.reindex(places) for table in (population.predictors, population.errors, population.levels)
         )
-        for predictor in values.columns:
+        for predictor in [name for name in expectations.predictors if name in values]:
             rivals = rivals_of(predictor, expectations, values.columns)
             kept = np.isfinite(values[[predictor, *rivals]]).all(axis=1).to_numpy()
             if kept.sum() < FEWEST or values.loc[kept, predictor].nunique() < 2:

@@ -27,15 +27,22 @@ class Population:
 
 
 def observations(
-    design: pd.DataFrame, points: pd.DataFrame, setting: str, families: Mapping[str, Sequence[str]]
+    design: pd.DataFrame,
+    points: pd.DataFrame,
+    covariates: pd.DataFrame,
+    setting: str,
+    families: Mapping[str, Sequence[str]],
 ) -> pd.DataFrame:
     """The rows of the table ``observations``: those of ``points`` that are admitted at the sampler's ``setting``.
 
-    ``families`` holds the schemes of each family; schemes of none are left out.
+    Left out are schemes of none of the ``families``, and branches of runs that did not reach the loss at which they
+    were to begin: they are in no stratum of matched loss.
     """
     family_of = {scheme: family for family, schemes in families.items() for scheme in schemes}
     own = points[(points["setting"] == setting) & points["admitted"] & points["scheme"].isin(family_of)]
     rows = own.merge(design, on="model")
+    missed = covariates.loc[(covariates["covariate"] == "reached") & (covariates["value"] == 0), "model"]
+    rows = rows[~rows["model"].isin(missed)]
     direction = rows["scheme"].map({scheme: SCHEMES[scheme].axis.finer for scheme in family_of})
     rows = rows.assign(
         family=rows["scheme"].map(family_of),
@@ -46,16 +53,23 @@ def observations(
     return rows[[column.name for column in OBSERVATIONS.columns]]
 
 
-def predictors(measures: pd.DataFrame, checkpoints: pd.DataFrame) -> pd.DataFrame:
-    """The predictors by checkpoint, a column each; a measure that was made with different settings is left out."""
+def predictors(measures: pd.DataFrame, checkpoints: pd.DataFrame, covariates: pd.DataFrame) -> pd.DataFrame:
+    """The predictors by checkpoint, a column each; a measure that was made with different settings is left out.
+
+    Beside the measures: log d, log steps, and the loss on training blocks where it was taken.
+    """
     alike = measures.groupby("measure")["made_with"].transform("nunique") == 1
     wide = measures[alike].pivot(index=CHECKPOINT, columns="measure", values="value")
     own = checkpoints.set_index(CHECKPOINT)
-    step = own.index.get_level_values("step").to_numpy(float)
-    logs = pd.DataFrame(
-        {"log d": np.log(own["parameters"]), "log step": np.log(np.where(step > 0, step, np.nan))}, index=own.index
-    )
-    return wide.join(logs, how="outer")
+    trained = covariates.set_index(["covariate", *CHECKPOINT])["value"]
+    of = {name: trained.get(name, pd.Series(dtype=float)).reindex(own.index) for name in ("steps", "training_loss")}
+    beside = {
+        "log d": np.log(own["parameters"]),
+        "log steps": np.log(of["steps"].where(of["steps"] > 0)),
+        "training loss": of["training_loss"],
+    }
+    beside = {name: values for name, values in beside.items() if values.notna().any()}
+    return wide.join(pd.DataFrame(beside), how="outer")
 
 
 def errors_of(llc: pd.DataFrame) -> pd.DataFrame:

@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from smdl.settings.base import Config, Distinct, FromOne, Integer, Name, Number, Positive, Section, Text
+from smdl.settings.base import Distinct, FromOne, Integer, Name, Number, Positive, Section, Text
 
 CONTROL = "control"
 """Stands for the sampler's control at the setting of the predictor."""
@@ -37,7 +37,7 @@ class Claim(Section):
     refuted: tuple[Condition, ...] = Field(min_length=1, description="What refutes it in a family: all of these.")
 
 
-class Expectations(Config):
+class Expectations(Section):
     """Claims on a population of trained models, and how they are judged."""
 
     setting: Name = Field(description="Setting of the sampler whose LLC is admitted, and whose control is held fixed.")
@@ -46,6 +46,10 @@ class Expectations(Config):
     given: Annotated[tuple[Name, ...], Distinct] = Field(
         min_length=1, description="Rivals that partial statistics hold fixed; control: the sampler's."
     )
+    predictors: Annotated[tuple[Name, ...], Distinct] = Field(
+        min_length=1,
+        description="What is to foretell: measures of the table measures; log d, log steps and training loss besides.",
+    )
     families: dict[Name, Annotated[tuple[Name, ...], Field(min_length=1), Distinct]] = Field(
         min_length=1, description="Families of schemes, by name."
     )
@@ -53,19 +57,36 @@ class Expectations(Config):
     permutations: Integer = Field(999, ge=99, le=100_000, description="Exchanges of runs for a p value.")
     claims: dict[Name, Claim] = Field(min_length=1, description="The claims, by name.")
 
-    def conflicts(self) -> Iterator[str]:
-        """Claims are about families that there are, and each scheme is in one family."""
-        schemes = [scheme for family in self.families.values() for scheme in family]
-        for twice in sorted({scheme for scheme in schemes if schemes.count(scheme) > 1}):
-            yield f"families: the scheme {twice!r} is in more than one family"
+    def conflicts(
+        self, key: str, settings: Collection[str], tolerances: Collection[float], schemes: Collection[str]
+    ) -> Iterator[str]:
+        """Problems in a study with these settings of the sampler, tolerances and schemes, one line each."""
+        for name in ("setting", "repeat"):
+            if (own := getattr(self, name)) not in settings:
+                yield f"{key}.{name}: the study has no setting {own!r}; there are {', '.join(settings)}"
+        if self.epsilon not in tolerances:
+            there = ", ".join(f"{epsilon:g}" for epsilon in tolerances)
+            yield f"{key}.epsilon: the study has no tolerance {self.epsilon:g}; there are {there}"
+        grouped = [scheme for family in self.families.values() for scheme in family]
+        for twice in sorted({scheme for scheme in grouped if grouped.count(scheme) > 1}):
+            yield f"{key}.families: the scheme {twice!r} is in more than one family"
+        for name, family in self.families.items():
+            if not set(family) & set(schemes):
+                yield f"{key}.families.{name}: the study has none of the schemes {', '.join(family)}"
         for name, claim in self.claims.items():
-            for family in claim.families:
-                if family not in self.families:
-                    yield f"claims.{name}.families: no family {family!r}; there are {', '.join(self.families)}"
-            if claim.families_needed > len(claim.families):
-                yield f"claims.{name}.families_needed: {claim.families_needed} of {len(claim.families)} families"
-            for side in ("confirmed", "refuted"):
-                yield from _check_conditions(f"claims.{name}.{side}", getattr(claim, side))
+            yield from self._check_claim(f"{key}.claims.{name}", claim)
+
+    def _check_claim(self, key: str, claim: Claim) -> Iterator[str]:
+        """It is about families and a predictor that there are, and its conditions have limits."""
+        if claim.predictor not in self.predictors:
+            yield f"{key}.predictor: {claim.predictor!r} is not one of the predictors"
+        for family in claim.families:
+            if family not in self.families:
+                yield f"{key}.families: no family {family!r}; there are {', '.join(self.families)}"
+        if claim.families_needed > len(claim.families):
+            yield f"{key}.families_needed: {claim.families_needed} of {len(claim.families)} families"
+        for side in ("confirmed", "refuted"):
+            yield from _check_conditions(f"{key}.{side}", getattr(claim, side))
 
 
 def _check_conditions(key: str, conditions: tuple[Condition, ...]) -> Iterator[str]:
@@ -76,18 +97,3 @@ def _check_conditions(key: str, conditions: tuple[Condition, ...]) -> Iterator[s
     for condition in conditions:
         if condition.above == () and {condition.at_least, condition.low_above, condition.high_below} == {None}:
             yield f"{key}: {condition.statistic} has no limit; give at_least, low_above, high_below or above"
-
-
-def check_expectations(
-    expectations: Expectations, settings: Collection[str], tolerances: Collection[float], schemes: Collection[str]
-) -> Iterator[str]:
-    """Problems of expectations in a study with these settings of the sampler, tolerances and schemes, one line each."""
-    for key in ("setting", "repeat"):
-        if (name := getattr(expectations, key)) not in settings:
-            yield f"expectations, {key}: the study has no setting {name!r}; there are {', '.join(settings)}"
-    if expectations.epsilon not in tolerances:
-        there = ", ".join(f"{epsilon:g}" for epsilon in tolerances)
-        yield f"expectations, epsilon: the study has no tolerance {expectations.epsilon:g}; there are {there}"
-    for name, family in expectations.families.items():
-        if not set(family) & set(schemes):
-            yield f"expectations, families.{name}: the study has none of the schemes {', '.join(family)}"

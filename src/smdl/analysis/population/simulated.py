@@ -14,16 +14,16 @@ LEVELS = 4
 TARGETS = (2.2, 2.0, 1.8)
 EPSILON = 0.125
 SCHEMES = {"quantize": 1, "round": 1, "gptq": 1, "prune": -1, "factorize": -1, "motifs": 1, "noise": -1}
-SETTINGS = ("fair", "fair again", "published")
+SETTINGS = ("fair", "fair-again", "published")
 
 
 @dataclass(frozen=True)
 class Truth:
     """What causes the outcome.
 
-    ``llc`` is the partial correlation of LLC and outcome in each scheme with all else held fixed; ``flatness`` the slope
-    on what control and Fisher trace measure, in deviations; ``loss`` the share of the loss in outcomes and predictors.
-    ``noise`` is the deviation of the sampler's error over that of the LLC's own part.
+    ``llc`` is the partial correlation of LLC and outcome in each scheme with all else held fixed; ``flatness`` the
+    slope on what control and Fisher trace measure, in deviations; ``loss`` the share of the loss in outcomes and
+    predictors. ``noise`` is the deviation of the sampler's error over that of the LLC's own part.
     """
 
     llc: float = 0.0
@@ -45,7 +45,7 @@ class Simulated:
 
 
 def simulate(truth: Truth, points: int, seed: int, targets: tuple[float, ...] = TARGETS) -> Simulated:
-    """The tables of ``points`` base points with a neighbour in every factor, 6 runs each, in ``len(targets)`` strata."""
+    """The tables of ``points`` base points with a neighbour in every factor, 6 runs each, a stratum per target."""
     rng = np.random.default_rng(seed)
     runs, factors = _runs(points, rng)
     models = _models(runs, targets)
