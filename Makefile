@@ -14,7 +14,7 @@ export XDG_CACHE_HOME := $(CURDIR)/.cache
 export XDG_CONFIG_HOME := $(CURDIR)/.cache
 endif
 
-.PHONY: mini report status calibration hinton theory plan mini-slurm slurm-doctor test check clean
+.PHONY: mini population report status calibration hinton theory plan mini-slurm slurm-doctor test check clean
 
 # A clone that was moved has lost its library, which is installed by its place: it is installed anew.
 ifneq ($(shell cat $(VENV)/installed 2>/dev/null),$(CURDIR))
@@ -33,6 +33,11 @@ $(VENV)/installed: requirements.lock pyproject.toml
 mini: $(VENV)/installed
 	$(SNAKEMAKE) --configfile config.mini.yaml --quiet host reason
 	@$(SMDL) summary results/mini
+
+# A population of trained models, and the verdicts on what was expected of it; two to three hours on 2 cores.
+population: $(VENV)/installed
+	$(SNAKEMAKE) --configfile config.population.yaml expectations.population.yaml --quiet host reason
+	@$(SMDL) summary results/population
 
 # The report of a study, finished or not, as one HTML file and as a zip; and how far the study is. STUDY names it.
 STUDY ?= mini

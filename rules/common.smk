@@ -369,7 +369,10 @@ def declared_figures():
         figures.check(found, captioned, tables=[*gathered(), "draws"], per=PER)
     except StudyError as problems:
         sys.exit(str(problems))
-    return [one for one in found if {*TABLES, "draws"}.issuperset(one.tables)]
+    found = [one for one in found if {*TABLES, "draws"}.issuperset(one.tables)]
+    # The other figures draw every model over its training, which hundreds of models of one checkpoint do not have.
+    own = {table for table, theme in gathered().items() if theme == "tables.population"}
+    return [one for one in found if own.intersection(one.tables)] if STUDY.population else found
 
 
 FIGURES = declared_figures()

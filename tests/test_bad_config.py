@@ -203,7 +203,7 @@ BAD = [
     ("corpus/tokenizer", "{x}", "corpus.tokenizer: '{x}' holds braces, which mean something else to Snakemake"),
     ("corpus/files", " ", "corpus.files: ' ' is blank"),
     # Steps, windows and choices.
-    ("models/neox-2x64/steps", [], f"{MODEL}.steps: has 0 entries; at least 1"),
+    ("models/neox-2x64/steps", [], f"{MODEL}.steps: no step, and nothing under {MODEL}.keep; give the steps"),
     ("models/neox-2x64/steps", [-100, 100, 200], f"{MODEL}.steps.0: -100 is too small; at least 0"),
     ("models/neox-2x64/steps", [100, 200, 100.0], f"{MODEL}.steps: an entry stands twice in"),
     ("models/neox-2x64/window", [1200, 200], f"{MODEL}.window: [1200, 200] is reversed; first the earlier step"),

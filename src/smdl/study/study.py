@@ -50,7 +50,7 @@ class Study(Config):
         description="The text on which models are sampled, compressed and, where the study trains them, trained."
     )
     models: dict[ModelName, AnyModel] = Field(
-        min_length=1, description="The models, by name; those of a population's template are generated beside them."
+        description="The models, by name; those of a population's template are generated beside them."
     )
     llc: Llc = section()
     compression: Compression
@@ -68,11 +68,14 @@ class Study(Config):
         models, names = raw.get("models"), _names_of_schemes(raw)
         if not isinstance(models, dict) or not names:
             return raw
-        filled = {
-            name: {**model, "schemes": names} if isinstance(model, dict) and "schemes" not in model else model
-            for name, model in models.items()
-        }
-        return {**raw, "models": filled}
+
+        def filled(model: Any) -> Any:
+            return {**model, "schemes": names} if isinstance(model, dict) and "schemes" not in model else model
+
+        raw = {**raw, "models": {name: filled(model) for name, model in models.items()}}
+        if isinstance(population := raw.get("population"), dict) and "template" in population:
+            raw["population"] = {**population, "template": filled(population["template"])}
+        return raw
 
     @model_validator(mode="before")
     @classmethod
@@ -112,6 +115,12 @@ class Study(Config):
 
     def conflicts(self) -> Iterator[str]:
         """Problems that no single key shows, one line each."""
+        if wrong := list(self._population_conflicts()):
+            # Its models are not there, and what else would be said is about them.
+            yield from wrong
+            return
+        if not self.models:
+            yield "models: has 0 entries; at least 1"
         schemes = self.compression.schemes
         found = list(check_corpus(self.corpus))
         batches = {name: blocks for name, model in self.models.items() if (blocks := model.training_blocks)}
@@ -126,12 +135,14 @@ class Study(Config):
         yield from _check_headline(self)
         if self.llc.first not in self.llc.settings:
             yield f"llc.headline: no setting {self.llc.headline!r}; there are {', '.join(self.llc.settings)}"
+        yield from check_rulers(self.rulers, schemes)
+        yield from check_sweep(self.sweep, self.models)
+
+    def _population_conflicts(self) -> Iterator[str]:
         if self.population:
             yield from self.population.conflicts("population")
             names = self.llc.settings, self.compression.epsilons, self.compression.schemes.present()
             yield from self.population.expectations.conflicts("population.expectations", *names)
-        yield from check_rulers(self.rulers, schemes)
-        yield from check_sweep(self.sweep, self.models)
 
 
 def _names_of_schemes(raw: dict[str, Any]) -> list[str]:

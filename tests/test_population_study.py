@@ -1,0 +1,178 @@
+"""A population in the config: its design, its mistakes, and a small one run by the real Snakemake."""
+
+import copy
+from collections import Counter
+
+import pytest
+
+from smdl.foundation.errors import StudyError
+from smdl.settings.config import settings, understood
+from smdl.settings.configfile import load
+from smdl.study.study import Study
+from smdl.tables import read_table
+from workflow import ROOT, jobs, snakemake
+
+
+def shipped() -> dict:
+    """config.population.yaml and expectations.population.yaml as one."""
+    config = load(ROOT / "config.population.yaml")
+    config["population"] |= load(ROOT / "expectations.population.yaml")["population"]
+    return config
+
+
+@pytest.fixture(scope="module")
+def full() -> Study:
+    return settings(shipped(), Study)
+
+
+def test_the_shipped_population_is_what_the_issue_asks_for(full):
+    runs = {row["run"]: row for row in full.design()}
+    assert Counter(row["kind"] for row in runs.values()) == {"base": 28, "neighbour": 56, "replicate": 8}
+    assert Counter(row["factor"] for row in runs.values() if row["factor"]) == dict.fromkeys(full.population.factors, 8)
+    assert {model.of for model in full.models.values() if model.source == "branch"} == set(runs)
+
+
+def values(full: Study, run: str) -> dict:
+    return {name: full.made_with(run, 0)[name] for name in [*full.population.factors, "seed"]}
+
+
+def test_neighbours_differ_in_their_factor_alone_and_replicates_in_their_seed(full):
+    for row in full.design():
+        own, base = values(full, row["run"]), values(full, row["point"])
+        differs = {name for name in own if own[name] != base[name]}
+        assert differs == {"base": set(), "neighbour": {row["factor"]}, "replicate": {"seed"}}[row["kind"]]
+
+
+def test_base_points_fill_the_space(full):
+    points = [row["run"] for row in full.design() if (row["kind"], row["stage"]) == ("base", "averaged")]
+    for factor in full.population.factors:
+        assert max(Counter(values(full, run)[factor] for run in points).values()) <= 10
+    places = [tuple(values(full, run).values())[:-1] for run in points]
+    assert len(set(places)) == len(points)
+
+
+def test_the_config_as_it_was_understood_is_understood_again(full):
+    plain, typed = understood(shipped(), Study)
+    assert settings(plain, Study).models == typed.models == full.models
+
+
+def test_models_of_the_config_are_a_population_by_their_covariates():
+    config = shipped()
+    folder = {"source": "local", "path": str(ROOT / "src")}
+    config["models"] = {f"m{i}": {**folder, "covariates": {"size": size, "seed": i}} for i, size in enumerate("112")}
+    del config["population"]["template"]
+    config["population"]["factors"] = {"size": {"key": "size", "values": [1, 2]}}
+    rows = Study.model_validate(config).design()
+    assert [(row["model"], row["point"], row["kind"]) for row in rows] == [
+        ("m0", "m0", "base"), ("m1", "m0", "replicate"), ("m2", "m2", "base"),
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "line"),
+    [
+        ("factors/lr/key", "training.speed", "population.factors.lr.key: the template has no key 'training.speed'"),
+        ("design/neighbours", 8, "population.design.neighbours: 8 of 7 factors"),
+        ("design/replicates", 29, "population.design.replicates: 29 of 28 points"),
+        ("stable", [1.0], "population.stable: 1 is not one of the targets, [2.2, 2.0]"),
+        ("expectations/epsilon", 0.2, "population.expectations.epsilon: the study has no tolerance 0.2"),
+        ("template/training/lr", -1, "population.template.training.lr: -1 is too small; more than 0"),
+    ],
+)
+def test_a_mistake_in_a_population_is_one_line(key, value, line):
+    config = shipped()
+    *keys, last = key.split("/")
+    section = config["population"]
+    for name in keys:
+        section = section[name]
+    section[last] = value
+    with pytest.raises(StudyError) as error:
+        settings(config, Study)
+    told = str(error.value).splitlines()
+    assert any(line in one for one in told), told
+    assert len(told) <= 3, told
+
+
+def small() -> dict:
+    """The shipped population made small: runs of seconds, two schemes, one ruler."""
+    config = copy.deepcopy(shipped())
+    config["study"] = "small"
+    config["corpus"] |= {"context": 16, "blocks": {"sampling": 32, "evaluation": 16, "calibration": 16}}
+    config["population"] |= {
+        "factors": {
+            "layers": {"key": "architecture.layers", "values": [1, 2]},
+            "lr": {"key": "training.lr", "values": [1e-2, 2e-2]},
+        },
+        "design": {"points": 5, "neighbours": 1, "replicates": 3},
+        "targets": [3.2],
+        "stable": [],
+        "average": {"length": 0.5, "weights": 2},
+    }
+    template = config["population"]["template"]
+    template["architecture"] = {"layers": 1, "hidden": 16, "heads": 2}
+    template["training"] |= {"steps": 60, "batch_size": 8, "warmup": 5}
+    template["keep"] = {"every": 5}
+    written = config["population"]["expectations"]
+    written |= {"resamples": 100, "permutations": 99, "given": ["loss"]}
+    written["families"] = {"grids": ["quantize"], "removal": ["prune"], "motifs": ["motifs"], "noise": ["noise"]}
+    config["llc"] |= {"chains": 2, "chains_per_job": 2, "burn_in": 2, "draws": 6}
+    # So small a model has hardly any LLC, which its few draws often take for less than none.
+    config["regression"] = {"admit": ["ok", "too noisy", "drifting", "not mixed", "negative"]}
+    for setting in ("fair", "fair-again"):
+        config["llc"]["settings"][setting] |= {"burn_in": 2, "draws": 6}
+    config["compression"]["epsilons"] = [0.125]
+    config["compression"]["schemes"] = {
+        "quantize": {"levels": [2, 4, 8, 16, 64], "variants": {"minimised": {"range": "maximum"}}},
+        "prune": {"levels": {"first": 0, "last": 1, "step": 0.2}, "variants": {"magnitude": {"score": "magnitude"}}},
+        "noise": {"levels": {"first": 0.01, "last": 4, "ratio": 3}, "variants": {"absolute": {"scale": "absolute"}}},
+        "motifs": {"levels": {"first": 0.01, "last": 0.9, "ratio": 4}, "variants": {"random": {"block": 4}}},
+    }
+    config["rulers"] = {name: {"enabled": False} for name in ("coding", "bits_back", "proxies", "curvature")}
+    return config
+
+
+@pytest.fixture(scope="module")
+def results(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("population")
+    done = snakemake(folder, small(), "--quiet", "all", warm=True)
+    assert done.returncode == 0, done.stderr[-3000:]
+    return folder / "results/small"
+
+
+def test_a_small_population_comes_to_its_verdicts(results):
+    verdicts = read_table(results / "tables/expectations.parquet")
+    assert set(verdicts["verdict"]) <= {"confirmed", "refuted", "undecided"}
+    assert set(verdicts["claim"]) == set(shipped()["population"]["expectations"]["claims"])
+    known = verdicts[verdicts["statistic"] == "partial_tau"]
+    assert (known["holds"] != "not known").any()
+    associations = read_table(results / "tables/associations.parquet")
+    assert set(associations["stage"]) == {"decayed"}, "five averages are too few"
+    assert set(associations["predictor"]) >= {"llc (fair)", "llc control (fair)", "loss", "log d", "training loss"}
+    for figure in ("branches", "ladder", "granulated", "verdicts"):
+        assert (results / f"figures/{figure}.svg").stat().st_size > 10_000
+    assert not (results / "figures/training.svg").exists()
+
+
+def test_the_covariates_reach_the_tables(results):
+    covariates = read_table(results / "tables/covariates.parquet").set_index(["model", "covariate"])
+    value = covariates["value"]
+    design = read_table(results / "tables/design.parquet")
+    decayed = design[design["stage"] == "decayed"]
+    assert len(decayed) == 13
+    for row in decayed.itertuples():
+        own = value[row.model]
+        assert own["reached"] == 1 and own["learning_rate"] == 0
+        assert own["steps"] == own["branched_at"] + -(-own["branched_at"] * 3 // 10)
+        assert own["tokens"] == own["steps"] * own["batch_size"] * 16
+        assert covariates.loc[(row.model, "branch_of"), "text"] == row.run
+    assert set(value.xs("layers", level="covariate")) == {1, 2}
+
+
+def test_two_estimates_of_one_setting_are_independent(results):
+    llc = read_table(results / "tables/llc.parquet").pivot(index="model", columns="setting", values="llc")
+    assert (llc["fair"] != llc["fair-again"]).all()
+
+
+def test_nothing_is_left_to_do(results):
+    again = snakemake(results.parent.parent, small(), "--dry-run", "--quiet", "all")
+    assert not jobs(again.stdout + again.stderr)
