@@ -151,7 +151,10 @@ MODELS = {
         r"models\.m\.steps: \[1, 2\] are 2 steps, but without \{step\} in its revision, 'main', the model is one",
     ),
     "a hub's branches and no steps": (HUB, r"models\.m: the key 'steps' is missing"),
-    "a list for a source": ({"source": ["local"], "path": "one"}, r"models\.m\.source: \['local'\] is not one of hub,"),
+    "a list for a source": (
+        {"source": ["local"], "path": "one"},
+        r"models\.m\.source: \['local'\] is not one of branch,",
+    ),
     "a number for a path": ({"path": 3}, r"models\.m\.path: 3 is not of type string"),
     "no schemes": ({"path": "one", "schemes": []}, r"models\.m\.schemes: has 0 entries; at least 1"),
     "a scheme twice": ({"path": "one", "schemes": ["prune", "prune"]}, r"models\.m\.schemes: an entry stands twice"),

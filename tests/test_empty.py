@@ -71,6 +71,7 @@ WORDS = {
     "variant": ["minimised", "maximum"],
     "status": ["ok"],
     "reason": ["loss out of order"],
+    "holds": ["yes"],
     "window": ["config", "all"],
     "cell": ["box", "cube"],
     "code": ["redundancy", "redundancy_grid"],

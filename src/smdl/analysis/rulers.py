@@ -53,12 +53,12 @@ def rulers(measures: pd.DataFrame, critical: pd.DataFrame, bootstrap: Bootstrap)
     alike = [name for name in names if made_with[name] == 1]
     levels = critical.pivot(index=CHECKPOINT, columns=COMPRESSIBILITY, values="coordinate").reindex(wide.index)
     of_model = wide.index.get_level_values("model")
-    several = of_model.value_counts() > 1
+    checkpoints = critical.groupby("model")["step"].nunique()
     scopes = {
         scope: _Scope(wide.loc[of_model.isin(models), alike if scope == ALL_MODELS else names], bootstrap)
         for scope, models in _scopes(list(critical["model"].unique()))
-        # A model of one checkpoint has nothing to compare within it.
-        if len(models) > 1 or several.get(models[0], False)
+        # Beside others, a model of one checkpoint has nothing to compare within it.
+        if len(checkpoints) == 1 or len(models) > 1 or checkpoints[models[0]] > 1
     }
     rows = []
     for key in critical[COMPRESSIBILITY].drop_duplicates().itertuples(index=False, name=None):

@@ -18,7 +18,7 @@ def draw(expectations: pd.DataFrame) -> Figure:
     blocks = list(expectations.groupby("claim", sort=False))
     heights = [len(own) + 1.6 for _, own in blocks]
     with plt.rc_context(STYLE):
-        size = (8.6, 0.8 + LINE * sum(heights))
+        size = (11, 0.8 + LINE * sum(heights))
         figure, axes = plt.subplots(len(blocks), 1, figsize=size, squeeze=False, height_ratios=heights, sharex=True)
         for axis, (claim, own) in zip(axes[:, 0], blocks, strict=True):
             axis.axvline(0, color="0.5", linewidth=0.8)

@@ -193,7 +193,8 @@ def train(run: Run, save_at: Sequence[int], folder: Path, keeper: Keeper | None 
     constraint the checkpoints are projected; under a straight-through one they are the uncompressed weights.
     """
     constraint, last = run.constraint, max(save_at, default=-1)
-    with tqdm(total=run.settings.steps, desc="training", unit="step", mininterval=5) as progress:
+    steps = 1 + (run.settings.steps if keeper else last)
+    with tqdm(total=steps, desc="training", unit="step", mininterval=5) as progress:
         while run.step <= last or (keeper and keeper.waits(run.step)):
             step = run.step
             if constraint and (constraint.due(step) or (constraint.mode == "projection" and step in save_at)):
