@@ -37,12 +37,9 @@ RULERS = {
     for name in DECLARED_RULERS
     if (ruler := build_ruler(name, config["rulers"][name])).enabled
 }
-# Tables of what this study does not have.
-LEFT_OUT = {
-    *(() if RULERS else ("tables.rulers",)),
-    *(() if STUDY.population else ("tables.population",)),
-}
-TABLES = [table for table, theme in gathered().items() if theme not in LEFT_OUT]
+TABLES = [
+    table for table, theme in gathered().items() if STUDY.population or theme != "tables.population"
+]
 PAGES = ["explorer", "settings", *TABLES]
 CHECKPOINTS = [(model, step) for model, its in MODELS.items() for step in its.steps]
 # What a figure may be drawn once per, and its values in this study.
@@ -372,7 +369,8 @@ def declared_figures():
     found = [one for one in found if {*TABLES, "draws"}.issuperset(one.tables)]
     # The other figures draw every model over its training, which hundreds of models of one checkpoint do not have.
     own = {table for table, theme in gathered().items() if theme == "tables.population"}
-    return [one for one in found if own.intersection(one.tables)] if STUDY.population else found
+    generated = STUDY.population and STUDY.population.template
+    return [one for one in found if own.intersection(one.tables)] if generated else found
 
 
 FIGURES = declared_figures()

@@ -53,11 +53,11 @@ rule llc:
             {
                 "gates": config["llc"]["gates"],
                 "burn_in_test": config["llc"]["burn_in_test"],
-                "samplers": [
+                "samplers": sorted(
                     (setting, model, sampler_settings(model, setting))
                     for setting in LLC_SETTINGS
                     for model in MODELS
-                ],
+                ),
                 "regression": {"windows": WINDOWS, "admit": config["regression"]["admit"]},
             }
         ),

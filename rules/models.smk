@@ -98,7 +98,7 @@ rule covariates:
     params:
         version=stage_version("gather"),
         settings=lambda wc: canonical(
-            [(model, step, STUDY.made_with(model, step)) for model, step in CHECKPOINTS]
+            sorted((model, step, STUDY.made_with(model, step)) for model, step in CHECKPOINTS)
         ),
     script:
         "../scripts/covariates.py"

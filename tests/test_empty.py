@@ -180,10 +180,11 @@ def test_the_front_page_and_the_summary_are_written(form):
         front_page(settings(small_config(), Study), tables, jobs), writer="html5", settings_overrides={"halt_level": 2}
     )
     assert b"How it was made" in front
-    assert summary(tables["checkpoints"], tables["llc"], tables["regressions"])
+    told = [tables[name] for name in ("checkpoints", "llc", "regressions")]
+    assert summary(*told) and "What was expected" in summary(*told, tables["expectations"])
     if form in ("no rows", "no window"):
         assert b"no model has a window" in front
-        assert "no line is fitted" in summary(tables["checkpoints"], tables["llc"], tables["regressions"])
+        assert "no line is fitted" in summary(*told)
 
 
 def test_a_study_whose_checkpoints_are_all_screened_out_has_empty_tables(tmp_path):

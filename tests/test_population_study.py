@@ -1,6 +1,8 @@
 """A population in the config: its design, its mistakes, and a small one run by the real Snakemake."""
 
 import copy
+import subprocess
+import sys
 from collections import Counter
 
 import pytest
@@ -61,7 +63,7 @@ def test_models_of_the_config_are_a_population_by_their_covariates():
     folder = {"source": "local", "path": str(ROOT / "src")}
     config["models"] = {f"m{i}": {**folder, "covariates": {"size": size, "seed": i}} for i, size in enumerate("112")}
     del config["population"]["template"]
-    config["population"]["factors"] = {"size": {"key": "size", "values": [1, 2]}}
+    config["population"]["factors"] = {"scale": {"key": "size", "values": [1, 2]}}
     rows = Study.model_validate(config).design()
     assert [(row["model"], row["point"], row["kind"]) for row in rows] == [
         ("m0", "m0", "base"), ("m1", "m0", "replicate"), ("m2", "m2", "base"),
@@ -71,6 +73,13 @@ def test_models_of_the_config_are_a_population_by_their_covariates():
 @pytest.mark.parametrize(
     ("key", "value", "line"),
     [
+        ("factors/lr/key", "training.seed", "population.factors.lr.key: the design gives every run its seed"),
+        ("factors/again", {"key": "training.lr", "values": [1, 2]}, "population.factors.again: replicates have that"),
+        (
+            "factors/a b",
+            {"key": "training.lr", "values": [1, 2]},
+            "population.factors: the name 'a b' does not have the form",
+        ),
         ("factors/lr/key", "training.speed", "population.factors.lr.key: the template has no key 'training.speed'"),
         ("design/neighbours", 8, "population.design.neighbours: 8 of 7 factors"),
         ("design/replicates", 29, "population.design.replicates: 29 of 28 points"),
@@ -91,6 +100,13 @@ def test_a_mistake_in_a_population_is_one_line(key, value, line):
     told = str(error.value).splitlines()
     assert any(line in one for one in told), told
     assert len(told) <= 3, told
+
+
+def test_a_model_with_the_name_of_a_generated_one_is_one_line():
+    config = shipped()
+    config["models"] = {"run07": {"source": "local", "path": str(ROOT / "src")}}
+    with pytest.raises(StudyError, match=r"models\.run07: the population has a model of that name"):
+        settings(config, Study)
 
 
 def small() -> dict:
@@ -127,6 +143,7 @@ def small() -> dict:
         "noise": {"levels": {"first": 0.01, "last": 4, "ratio": 3}, "variants": {"absolute": {"scale": "absolute"}}},
         "motifs": {"levels": {"first": 0.01, "last": 0.9, "ratio": 4}, "variants": {"random": {"block": 4}}},
     }
+    config["llc"]["settings"] = dict(reversed(config["llc"]["settings"].items()))
     config["rulers"] = {name: {"enabled": False} for name in ("coding", "bits_back", "proxies", "curvature")}
     return config
 
@@ -173,6 +190,21 @@ def test_two_estimates_of_one_setting_are_independent(results):
     assert (llc["fair"] != llc["fair-again"]).all()
 
 
+def test_the_report_and_the_summary_tell_the_verdicts(results):
+    command = [sys.executable, "-P", "-m", "smdl.cli"]
+    for name in ("summary", "report", "status"):
+        done = subprocess.run([*command, name, str(results)], capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr
+        if name == "summary":
+            assert "What was expected:\n  foretells: " in done.stdout
+    page = (results / "report.html").read_text()
+    assert "a population of 13 independently trained runs" in page
+    assert "positive control" in page
+
+
 def test_nothing_is_left_to_do(results):
-    again = snakemake(results.parent.parent, small(), "--dry-run", "--quiet", "all")
-    assert not jobs(again.stdout + again.stderr)
+    # The study's own copy of its config has the models and the settings in the order of their names.
+    for config in (small(), results / "config.yaml"):
+        again = snakemake(results.parent.parent, config, "--dry-run", "--quiet", "all")
+        assert again.returncode == 0, again.stderr
+        assert not jobs(again.stdout + again.stderr)

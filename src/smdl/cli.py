@@ -78,6 +78,8 @@ def _summary(given: argparse.Namespace) -> None:
 
     names = ("checkpoints", "llc", "regressions")
     tables = {name: read_table(given.study / f"tables/{name}.parquet") for name in names}
+    if (expected := given.study / "tables/expectations.parquet").is_file():
+        tables["expectations"] = read_table(expected)
     sys.stdout.write(summary(**tables) + f"\n\nFigures: {given.study}/figures/    Tables: {given.study}/tables/\n")
 
 

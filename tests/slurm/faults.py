@@ -128,6 +128,8 @@ class Round:
         of jobs that it has not yet passed on to the accounting.
         """
         job = yield from self._caught(self.main, SLURMD)
+        # On a busy machine the moment is long in coming, and the job's time would be over before.
+        self.cluster.run("scontrol", "update", f"jobid={job}", "timelimit=60")
         late = _after(200)
         yield lambda: not self.unharmed and (self._accounted() or late()) and self._calm()
         node = self.main.node(SLURMD)

@@ -4,6 +4,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
+from matplotlib.collections import PathCollection
 from matplotlib.figure import Figure
 
 from smdl.figures.looks import label, tolerance
@@ -42,7 +43,7 @@ def draw(observations: pd.DataFrame, measures: pd.DataFrame, checkpoints: pd.Dat
     return figure
 
 
-def _panel(axis: Axes, seen: pd.DataFrame, llc: pd.Series):
+def _panel(axis: Axes, seen: pd.DataFrame, llc: pd.Series) -> PathCollection:
     # Both ends of a branch bear the target in the names of their strata.
     target = seen["stratum"].str.rsplit(" ", n=1).str[-1]
     for _, branch in seen.groupby(["run", target]):
@@ -66,7 +67,7 @@ def _panel(axis: Axes, seen: pd.DataFrame, llc: pd.Series):
     return image
 
 
-def _key() -> list:
+def _key() -> list[plt.Line2D]:
     return [
         plt.Line2D([], [], marker=marker, linestyle="", color="0.4", label=stage) for stage, marker in STAGES.items()
     ]

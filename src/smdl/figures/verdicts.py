@@ -29,12 +29,9 @@ def draw(expectations: pd.DataFrame) -> Figure:
                 axis.text(
                     1.02, place, f"{row.threshold}: {row.holds}", transform=axis.get_yaxis_transform(), va="center"
                 )
-            axis.set_yticks(range(len(own)), [_named(row) for row in own.itertuples(index=False)])
+            named = own["family"] + ", " + own["side"] + " by " + own["statistic"]
+            axis.set_yticks(range(len(own)), list(map(in_figure, named)))
             axis.set_ylim(len(own) - 0.4, -0.6)
             axis.set_title(f"{in_figure(claim)}: {own['verdict'].iloc[0]}", loc="left", fontweight="bold")
         axes[-1, 0].set_xlabel("value, with its 95 % interval")
     return figure
-
-
-def _named(row) -> str:
-    return in_figure(f"{row.family}, {row.side} by {row.statistic}")

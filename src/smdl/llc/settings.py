@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, Strict
+from pydantic import Field, Strict, model_validator
 
 from smdl.corpus.settings import CorpusText
 from smdl.settings.base import (
@@ -207,6 +207,15 @@ class Llc(Sampler):
     headline: SettingName | None = Field(
         None, description="The setting of the study's headline; without this key the first one."
     )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _name_headline(cls, raw: Any) -> Any:
+        # Written out, since results/config.yaml does not keep the order of the settings.
+        settings = raw.get("settings") if isinstance(raw, dict) else None
+        if isinstance(settings, dict) and raw.get("headline") is None:
+            return {**raw, "headline": next((name for name in settings if isinstance(name, str)), None)}
+        return raw
 
     @property
     def first(self) -> str:

@@ -4,7 +4,7 @@ It is reStructuredText, as Snakemake's reports are; every number in it comes fro
 job named or wrote stands in it escaped (smdl.foundation.names): as markup it could bring a script into the page.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 import numpy as np
 import pandas as pd
@@ -12,7 +12,9 @@ import pandas as pd
 from smdl.compression.settings import Headline
 from smdl.foundation.names import in_markup
 from smdl.llc.settings import Llc, sampler_of
+from smdl.report.summary import verdicts
 from smdl.runtime.progress import FAILED, STATES, last_lines
+from smdl.sources.source import Source
 from smdl.study.study import Study
 
 Tables = dict[str, pd.DataFrame]
@@ -26,6 +28,7 @@ def front_page(study: Study, tables: Tables, jobs: pd.DataFrame) -> str:
         _heading(f"Study {study.study}", "="),
         _studied(study, tables),
         _heading("Finding"),
+        *_expected(tables),
         *finding(study.compression.headline, tables),
         _heading("How sure it is"),
         *_uncertainty(study, tables),
@@ -54,7 +57,8 @@ def _heading(text: str, under: str = "-") -> str:
 
 
 def _studied(study: Study, tables: Tables) -> str:
-    models, headline, llc = study.models, study.compression.headline, study.llc
+    models = {name: its for name, its in study.models.items() if its.steps}
+    headline, llc = study.compression.headline, study.llc
     count = sum(len(its.steps) for its in models.values())
     schemes = ", ".join(
         f"{name} ({', '.join(map(in_markup, its.variants))})"
@@ -63,9 +67,9 @@ def _studied(study: Study, tables: Tables) -> str:
     return (
         f"How far can a language model's weights be compressed before its loss rises, and does {ESTIMATE}, a measure of"
         f" how degenerate the model's loss minimum is, foretell it? {count} training checkpoints of {len(models)}"
-        f" model(s) were studied: {_models(study, tables)}. Each was compressed step by step ({schemes}), and the"
-        f" *critical level* is where the mean next-token loss has risen by a tolerance, {headline.epsilon:g} nats in"
-        f" the headline. Around each the LLC was sampled by {llc.chains} chains at {_settings(llc)}."
+        f" model(s) were studied: {_models(study, models, tables)}. Each was compressed step by step ({schemes}), and"
+        f" the *critical level* is where the mean next-token loss has risen by a tolerance, {headline.epsilon:g} nats"
+        f" in the headline. Around each the LLC was sampled by {llc.chains} chains at {_settings(llc)}."
     )
 
 
@@ -78,16 +82,30 @@ def _settings(llc: Llc) -> str:
     return f"the setting{'s' if len(told) > 1 else ''} {' and '.join(told)}"
 
 
-def _models(study: Study, tables: Tables) -> str:
+def _models(study: Study, models: Mapping[str, Source], tables: Tables) -> str:
+    if study.population and study.population.template:
+        runs = len({row["run"] for row in study.design()})
+        return f"a population of {runs} independently trained runs and their branches (table *design*)"
     sizes = tables["checkpoints"].groupby("model")["parameters"].max() if "checkpoints" in tables else {}
     named = []
-    for name, its in study.models.items():
+    for name, its in models.items():
         size = f"{sizes[name]:,} weights, " if name in sizes else ""
         first, last = min(its.steps), max(its.steps)
         steps = f"step {first}" if first == last else f"steps {first} to {last}"
         less = ", ".join(scheme for scheme in study.compression.schemes.present() if scheme not in its.schemes)
         named.append(f"{in_markup(name)} ({size}{steps}{', without ' + less if less else ''})")
     return ", ".join(named)
+
+
+def _expected(tables: Tables) -> Iterable[str]:
+    """The verdicts on what was expected of a population, where the study is one."""
+    if "expectations" in tables and len(tables["expectations"]):
+        yield "What was expected before the study was run (table *expectations*, figure *verdicts*):"
+        rows = verdicts(tables["expectations"]).itertuples(index=False)
+        yield _table(
+            ["claim", "verdict", "in words"],
+            [[in_markup(row.claim), f"**{in_markup(row.verdict)}**", in_markup(row.says)] for row in rows],
+        )
 
 
 def headline_fits(regressions: pd.DataFrame, headline: Headline) -> tuple[pd.DataFrame, pd.DataFrame]:

@@ -10,8 +10,10 @@ ONE_RUN = (
 CURVE = ["scheme", "variant", "epsilon"]
 
 
-def summary(checkpoints: pd.DataFrame, llc: pd.DataFrame, regressions: pd.DataFrame) -> str:
-    """The headline fits, what the LLC adds to its rivals, and what was left out."""
+def summary(
+    checkpoints: pd.DataFrame, llc: pd.DataFrame, regressions: pd.DataFrame, expectations: pd.DataFrame | None = None
+) -> str:
+    """The headline fits, what the LLC adds to its rivals, what was left out, and the verdicts on ``expectations``."""
     lines = [
         f"{len(checkpoints)} checkpoints of {checkpoints['model'].nunique()} models;"
         f" LLC status: {', '.join(f'{count} {status}' for status, count in llc['status'].value_counts().items())}"
@@ -22,9 +24,16 @@ def summary(checkpoints: pd.DataFrame, llc: pd.DataFrame, regressions: pd.DataFr
     for (setting, scheme, variant, epsilon), rows in headlines.groupby(["setting", *CURVE], sort=False):
         lines += ["", f"Critical level of {scheme} ({variant}) at {epsilon:g} nats against the LLC, setting {setting}:"]
         lines += [_line(row, width=rows["model"].str.len().max()) for _, row in rows.iterrows()]
-    if len(lines) > 1:
-        lines += ["", ONE_RUN]
+    lines += ["", ONE_RUN]
+    if expectations is not None:
+        lines += ["", "What was expected:"]
+        lines += [f"  {row.claim}: {row.verdict}. {row.says}" for row in verdicts(expectations).itertuples()]
     return "\n".join(lines)
+
+
+def verdicts(expectations: pd.DataFrame) -> pd.DataFrame:
+    """A row per claim: its name, its verdict and its words."""
+    return expectations[["claim", "verdict", "says"]].drop_duplicates("claim")
 
 
 def _headlines(regressions: pd.DataFrame) -> pd.DataFrame:

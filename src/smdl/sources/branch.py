@@ -129,9 +129,10 @@ class Branch(Source):
         """What its step is called."""
         return "; a branch is one checkpoint, [0]"
 
-    def made_with(self, step: int, context: int) -> dict[str, float | str]:
+    def made_with(self, step: int, context: int, seed: int) -> dict[str, float | str]:
         """Which run it is a branch of, and how it goes on."""
-        return {"branch_of": self.of, "tail": self.tail, "length": self.length, **super().made_with(step, context)}
+        own = {"branch_of": self.of, "tail": self.tail, "length": self.length}
+        return {**own, **super().made_with(step, context, seed)}
 
     def origin_conflicts(self, key: str, models: Mapping[str, Source]) -> Iterator[str]:
         """The run is there, and keeps the state."""

@@ -125,8 +125,11 @@ class Source(Section):
         """The model that this one is made from, where it is a branch of another."""
         return None
 
-    def made_with(self, step: int, context: int) -> dict[str, float | str]:
-        """The covariates of the checkpoint of ``step``, as far as the config tells; ``context`` is the corpus's."""
+    def made_with(self, step: int, context: int, seed: int) -> dict[str, float | str]:
+        """The covariates of the checkpoint of ``step``, as far as the config tells.
+
+        ``context`` is that of the corpus, ``seed`` the study's.
+        """
         return dict(self.covariates)
 
     def size(self, vocabulary: int) -> int:

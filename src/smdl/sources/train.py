@@ -58,7 +58,7 @@ KEPT, RECIPE = "kept", "recipe.json"
 
 def kept_at(step: int | None = None, loss: float | None = None) -> str:
     """The file of a state that is kept of a run, in the folder ``KEPT``."""
-    return f"step{step}.pt" if loss is None else f"loss{loss:g}.pt"
+    return f"step{step}.pt" if loss is None else f"loss{float(loss)}.pt"
 
 
 class Keep(Section):
@@ -162,7 +162,7 @@ class Train(Source):
         """One batch, of the share that is used."""
         return math.ceil(self.training.batch_size / self.training.unique_share)
 
-    def made_with(self, step: int, context: int) -> dict[str, float | str]:
+    def made_with(self, step: int, context: int, seed: int) -> dict[str, float | str]:
         """Shape and training, and how far it has come at the step."""
         from smdl.sources.schedule import learning_rate
 
@@ -172,7 +172,7 @@ class Train(Source):
             "steps": step,
             "tokens": step * self.training.batch_size * context,
         }
-        return {**plain(self.architecture), **training, **far, **super().made_with(step, context)}
+        return {**plain(self.architecture), "seed": seed, **training, **far, **super().made_with(step, context, seed)}
 
     def tokens(self, context: int, origin: None = None) -> int:
         """Tokens of all steps."""

@@ -10,10 +10,10 @@ from itertools import combinations
 from random import Random
 from typing import Annotated, Any
 
-from pydantic import Field, ValidationError, model_validator
+from pydantic import Field, Strict, ValidationError, model_validator
 
 from smdl.analysis.population.settings import Expectations
-from smdl.settings.base import AS_NUMBER, Count, Distinct, Integer, Name, Number, Positive, Section, Text
+from smdl.settings.base import AS_NUMBER, Count, Distinct, Integer, Number, Positive, Section, Text
 from smdl.sources.branch import Branch
 from smdl.sources.registry import SOURCES
 
@@ -22,12 +22,19 @@ TRIES = 50
 Trained = SOURCES["train"]
 STABLE, DECAYED, AVERAGED = "stable", "decayed", "averaged"
 BASE, NEIGHBOUR, REPLICATE = "base", "neighbour", "replicate"
+AGAIN = "again"
+
+
+# Part of the names of models, after the name of a base point.
+FactorName = Annotated[str, Strict(), Field(max_length=40, pattern=r"^[A-Za-z0-9][A-Za-z0-9_]*$")]
 
 
 class Factor(Section):
     """What differs between the runs."""
 
-    key: Text = Field(description="Key below the template, such as training.lr.")
+    key: Text = Field(
+        description="Key below the template, such as training.lr; without a template a covariate of the models."
+    )
     values: Annotated[tuple[Number | Text, ...], Distinct] = Field(min_length=2, description="Its values, in order.")
 
 
@@ -54,7 +61,7 @@ class Population(Section):
     template: Trained | None = Field(
         None, description="A model as under models, with source train and without steps; the factors vary it."
     )
-    factors: dict[Name, Factor] = Field(default_factory=dict, description="The factors, by name.")
+    factors: dict[FactorName, Factor] = Field(default_factory=dict, description="The factors, by name.")
     design: Design | None = None
     targets: Annotated[tuple[Positive, ...], Distinct] = Field(
         (), description="Losses on the evaluation blocks (nats) at which every run is branched off."
@@ -89,7 +96,11 @@ class Population(Section):
         for target in self.stable:
             if target not in self.targets:
                 yield f"{key}.stable: {target:g} is not one of the targets, {list(self.targets)}"
+        if AGAIN in self.factors:
+            yield f"{key}.factors.{AGAIN}: replicates have that name; take another"
         for name, factor in self.factors.items():
+            if factor.key == "training.seed":
+                yield f"{key}.factors.{name}.key: the design gives every run its seed; see {key}.design.replicates"
             if not _has(self.template, factor.key.split(".")):
                 yield f"{key}.factors.{name}.key: the template has no key {factor.key!r}; give one such as training.lr"
 
@@ -112,7 +123,7 @@ def generate(population: Population, template: Mapping[str, Any]) -> tuple[dict[
         name = run["run"]
         models[name] = _trained(population, template, run)
         for stage, target, branch in _branches(population, run["kind"]):
-            own = f"{name}-{stage}-{target:g}"
+            own = f"{name}-{stage}-{float(target)}"
             models[own] = {**_common(template), "source": "branch", "of": name, "at": {"loss": target}, **branch}
             place = {key: run[key] for key in ("run", "point", "kind", "factor")}
             rows.append({"model": own, **place, "stage": stage, "target": target})
@@ -173,7 +184,7 @@ def _runs(population: Population) -> Iterator[dict[str, Any]]:
             yield {"run": f"{point}-{name}", **common, "kind": NEIGHBOUR, "factor": name, "values": values}
         if place < design.replicates:
             again = {"point": point, "seed": seed + 500_000_000, "kind": REPLICATE, "factor": ""}
-            yield {"run": f"{point}-again", **again, "values": _values(factors, base)}
+            yield {"run": f"{point}-{AGAIN}", **again, "values": _values(factors, base)}
 
 
 def _values(factors: Mapping[str, Factor], levels: Mapping[str, int]) -> dict[str, float | str]:
@@ -209,7 +220,7 @@ def listed(covariates: Mapping[str, Mapping[str, Any]], factors: Mapping[str, Fa
     points: dict[tuple, str] = {}
     rows = []
     for model, own in covariates.items():
-        point = points.setdefault(tuple(own.get(name) for name in factors), model)
+        point = points.setdefault(tuple(own.get(factor.key) for factor in factors.values()), model)
         kind = BASE if point == model else REPLICATE
         place = {"run": model, "point": point, "kind": kind, "factor": "", "stage": STABLE, "target": None}
         rows.append({"model": model, **place})

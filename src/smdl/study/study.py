@@ -85,8 +85,15 @@ class Study(Config):
         if not found or not found.template:
             return raw
         models, _ = generate(found, raw["population"]["template"])
-        listed = raw.get("models", {})
-        return {**raw, "models": {**listed, **models}} if isinstance(listed, dict) else raw
+        given = raw.get("models", {})
+        if not isinstance(given, dict):
+            return raw
+        # All of them are there where a config is read again as it was understood.
+        if (twice := sorted(set(given) & set(models))) and len(twice) < len(models):
+            raise PydanticCustomError(
+                "text", "models.{name}: the population has a model of that name", {"name": twice[0]}
+            )
+        return {**raw, "models": {**given, **models}}
 
     def size(self, model: str, vocabulary: int) -> int:
         """Number of weights of a model, 0 where nobody said it; a branch has those of its run."""
@@ -101,14 +108,15 @@ class Study(Config):
         """The rows of the table ``design``: of generated models, or of all models of the config."""
         if self.population.template:
             return generate(self.population, {})[1]
-        return listed({name: model.covariates for name, model in self.models.items()}, self.population.factors)
+        # By name, since results/config.yaml does not keep the order of the config.
+        return listed({name: self.models[name].covariates for name in sorted(self.models)}, self.population.factors)
 
     def made_with(self, model: str, step: int) -> dict[str, float | str]:
         """The covariates of a checkpoint, as far as the config tells; those of a branch's run are its own too."""
         its = self.models[model]
-        own = its.made_with(step, self.corpus.context)
+        own = its.made_with(step, self.corpus.context, self.seed)
         if its.origin:
-            run = self.models[its.origin].made_with(0, self.corpus.context)
+            run = self.models[its.origin].made_with(0, self.corpus.context, self.seed)
             # How far it has come is not the run's.
             own = {name: value for name, value in run.items() if name not in AT_A_STEP} | own
         return own
