@@ -1,18 +1,22 @@
 """A population in the config: its design, its mistakes, and a small one run by the real Snakemake."""
 
 import copy
+import random
 import subprocess
 import sys
+import time
 from collections import Counter
 
 import pytest
+import yaml
 
+from running import Run
 from smdl.foundation.errors import StudyError
 from smdl.settings.config import settings, understood
 from smdl.settings.configfile import load
 from smdl.study.study import Study
 from smdl.tables import read_table
-from workflow import ROOT, jobs, snakemake
+from workflow import ROOT, WARM, jobs, snakemake
 
 
 def shipped() -> dict:
@@ -208,3 +212,25 @@ def test_nothing_is_left_to_do(results):
         again = snakemake(results.parent.parent, config, "--dry-run", "--quiet", "all")
         assert again.returncode == 0, again.stderr
         assert not jobs(again.stdout + again.stderr)
+
+
+def test_a_population_killed_at_random_moments_comes_to_the_same_tables(results, tmp_path):
+    (tmp_path / "config.test.yaml").write_text(yaml.safe_dump(small(), sort_keys=False))
+    line = ["--snakefile", str(ROOT / "Snakefile"), "--profile", str(ROOT / "profiles/local")]
+    moments = random.Random()
+    for share in (0.1, 0.4, 0.8):
+        run = Run(tmp_path, [*WARM, sys.executable, "-m", "snakemake", *line, "--configfile", "config.test.yaml"])
+        run.until(lambda share=share: len(finished(tmp_path)) > share * len(finished(results.parent.parent)))
+        time.sleep(moments.uniform(0, 2))
+        run.kill()
+    done = snakemake(tmp_path, small(), "--quiet", "all", warm=True)
+    assert done.returncode == 0, done.stderr[-3000:]
+    tables = {path.name for path in (results / "tables").glob("*.parquet")} - {"runs.parquet"}
+    assert len(tables) > 15
+    for name in tables:
+        assert read_table(tmp_path / "results/small/tables" / name).equals(read_table(results / "tables" / name)), name
+
+
+def finished(folder):
+    """The Parquet files of a study that are there."""
+    return list((folder / "results").rglob("*.parquet"))

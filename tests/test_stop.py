@@ -6,8 +6,6 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
-import uuid
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -16,9 +14,9 @@ import pytest
 import yaml
 
 from conftest import ROOT
+from running import Run
 from workflow import WARM, small_config
 
-MARK = "SMDL_TEST_RUN"
 PLAIN = [sys.executable, "-m", "snakemake"]
 LINE = ["--snakefile", str(ROOT / "Snakefile"), "--profile", str(ROOT / "profiles/local"), "--cores", "1"]
 LOG = "results/small/logs/llc_chains/published/tiny/step10/block0.log"
@@ -26,66 +24,11 @@ DRAWS = "results/small/draws/published/tiny/step10/block0.parquet"
 GOES_ON = "What is done is kept: the same command goes on from here."
 
 
-def outside_make() -> dict[str, str]:
-    """Our environment without what ``make test`` says to the makes below it, which would change what they print."""
-    return {name: value for name, value in os.environ.items() if name not in ("MAKEFLAGS", "MAKELEVEL", "MFLAGS")}
-
-
-class Run:
-    """A command, in a session of its own, and all processes below it, which bear a mark in their environment."""
-
-    def __init__(self, folder: Path, command: list[str]):
-        self.folder = folder
-        self.mark = uuid.uuid4().hex
-        with (folder / "log").open("wb") as log:
-            self.process = subprocess.Popen(
-                command,
-                cwd=folder,
-                env={**outside_make(), MARK: self.mark, "CI": "1"},
-                stdout=log,
-                stderr=log,
-                start_new_session=True,
-                # Tests that run in the background of a shell ignore SIGINT, and that would be inherited.
-                preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
-            )
-
-    def alive(self) -> dict[int, str]:
-        """Processes that bear the mark and are no zombies: id and command line."""
-        found = {}
-        for process in Path("/proc").glob("[0-9]*"):
-            with suppress(OSError):
-                ours = f"{MARK}={self.mark}\0".encode() in (process / "environ").read_bytes()
-                if ours and ") Z " not in (process / "stat").read_text():
-                    found[int(process.name)] = (process / "cmdline").read_text().replace("\0", " ")
-        return found
-
-    def id_of(self, who: str) -> int:
-        """The first process, in the order of their start, whose command line begins so."""
-        return next(pid for pid, command in sorted(self.alive().items()) if command.startswith(who))
-
-    def wait_for_a_chain(self) -> None:
-        """Until the chain has walked its first steps."""
-        log = self.folder / LOG
-        log.unlink(missing_ok=True)
-        self.until(lambda: log.exists() and "after 10 steps" in log.read_text())
-
-    def ends(self, seconds: float) -> None:
-        """Fails where a process is left after so many seconds."""
-        deadline = time.monotonic() + seconds
-        while left := self.alive():
-            self.process.poll()
-            assert time.monotonic() < deadline, (left, self.log())
-            time.sleep(0.1)
-        self.process.wait()
-
-    def log(self) -> str:
-        return (self.folder / "log").read_text()
-
-    def until(self, holds) -> None:
-        deadline = time.monotonic() + 300
-        while not holds():
-            assert self.process.poll() is None and time.monotonic() < deadline, self.log()
-            time.sleep(0.1)
+def wait_for_a_chain(run: Run) -> None:
+    """Until the chain has walked its first steps."""
+    log = run.folder / LOG
+    log.unlink(missing_ok=True)
+    run.until(lambda: log.exists() and "after 10 steps" in log.read_text())
 
 
 @pytest.fixture(scope="module")
@@ -144,7 +87,7 @@ def saved(folder: Path) -> list[Path]:
 )
 def test_whoever_gets_the_signal_all_end_the_chain_saves_and_the_line_says_how_to_go_on(start, how, who, number):
     run = start(how)
-    run.wait_for_a_chain()
+    wait_for_a_chain(run)
     assert not saved(run.folder), "the state is first saved after half an hour"
     if who == "the group":
         os.killpg(run.process.pid, number)
@@ -159,7 +102,7 @@ def test_whoever_gets_the_signal_all_end_the_chain_saves_and_the_line_says_how_t
 
 def test_after_sigkill_the_same_line_goes_on_without_unlock(start):
     first = start("plain")
-    first.wait_for_a_chain()
+    wait_for_a_chain(first)
     os.kill(first.process.pid, signal.SIGKILL)
     first.ends(60)
     assert list((first.folder / ".snakemake/locks").iterdir()), "Snakemake leaves its lock"
@@ -182,7 +125,7 @@ def test_a_second_run_for_the_same_files_is_stopped_and_others_are_not(start, un
         return subprocess.run(command, cwd=unfinished, capture_output=True, text=True, timeout=300)
 
     first = start("plain")
-    first.wait_for_a_chain()
+    wait_for_a_chain(first)
     pid = first.process.pid
     unlock = snakemake("--unlock")
     assert unlock.returncode == 1
