@@ -148,7 +148,7 @@ def small() -> dict:
         "motifs": {"levels": {"first": 0.01, "last": 0.9, "ratio": 4}, "variants": {"random": {"block": 4}}},
     }
     config["llc"]["settings"] = dict(reversed(config["llc"]["settings"].items()))
-    config["rulers"] = {name: {"enabled": False} for name in ("coding", "bits_back", "proxies", "curvature")}
+    config["rulers"] = {name: {"enabled": False} for name in ("coding", "bits_back", "proxies", "bdm", "curvature")}
     return config
 
 

@@ -242,6 +242,7 @@ def test_measures_come_from_every_table_that_is_there():
         "two_part": pd.DataFrame(totals),
         "bits_back": pd.DataFrame([{**here, "weight_bits": 7.0, "total_bits": 8.0}]),
         "proxies": pd.DataFrame([{**here, "proxy": "gzip_signs", "value": 1.1}]),
+        "bdm": pd.DataFrame([{**here, "view": "signs", "form": "matrices", "normalised": 0.9}]),
         "curvature": pd.DataFrame(
             [
                 {
@@ -273,6 +274,7 @@ def test_measures_come_from_every_table_that_is_there():
     assert values["hessian trace"] == 100.0
     assert values["llc of the quadratic well (fair)"] == pytest.approx(10 * (30 * 10 / (30 * 10 + 300)) / 2)
     assert values["gzip_signs"] == 1.1
+    assert values["bdm, signs as matrices"] == 0.9
 
 
 def test_llcs_of_different_settings_are_not_pooled_across_models():

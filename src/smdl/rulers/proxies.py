@@ -1,8 +1,7 @@
 """Proxies of algorithmic complexity: how far byte compressors squeeze a checkpoint, its sparsity and its norms.
 
-Source: Mosaic-of-Motifs (arXiv:2602.14896), which takes gzip, bz2 and lzma at level 9, raw over compressed size. The
-block decomposition method of its sign bits is left out: its only library, pybdm, is of 2019, and its import fails where
-setuptools is 81 or newer or not there (it needs pkg_resources).
+Source: Mosaic-of-Motifs (arXiv:2602.14896), which takes gzip, bz2 and lzma at level 9, raw over compressed size. Its
+block decomposition method is the ruler ``bdm``.
 """
 
 from __future__ import annotations
