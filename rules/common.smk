@@ -37,9 +37,12 @@ RULERS = {
     for name in DECLARED_RULERS
     if (ruler := build_ruler(name, config["rulers"][name])).enabled
 }
-TABLES = [
-    table for table, theme in gathered().items() if STUDY.population or theme != "tables.population"
-]
+# Tables of what this study does not have.
+LEFT_OUT = {
+    *(() if STUDY.population else ("tables.population",)),
+    *(() if STUDY.llc.restrictions else ("tables.restricted",)),
+}
+TABLES = [table for table, theme in gathered().items() if theme not in LEFT_OUT]
 PAGES = ["explorer", "settings", *TABLES]
 CHECKPOINTS = [(model, step) for model, its in MODELS.items() for step in its.steps]
 # What a figure may be drawn once per, and its values in this study.
@@ -51,6 +54,8 @@ PER = {
 }
 # The headline's first.
 LLC_SETTINGS = sorted(STUDY.llc.settings, key=lambda name: name != STUDY.llc.first)
+# In paths a restriction has no spaces.
+RESTRICTIONS = {name.replace(" ", "-"): name for name in STUDY.llc.restrictions}
 BLOCKS = range(math.ceil(STUDY.llc.chains / STUDY.llc.chains_per_job))
 
 
@@ -105,6 +110,12 @@ def measured(model):
         *expand(
             "<results>/draws/{setting}/{{model}}/step{{step}}/block{block}.parquet",
             setting=LLC_SETTINGS,
+            block=BLOCKS,
+        ),
+        *expand(
+            "<results>/restricted/{setting}/{{model}}/step{{step}}/{restriction}/block{block}.parquet",
+            setting=LLC_SETTINGS,
+            restriction=RESTRICTIONS,
             block=BLOCKS,
         ),
         *(path for scheme in MODELS[model].schemes for path in compressed(scheme).values()),
@@ -353,6 +364,40 @@ def chains():
         setting=LLC_SETTINGS,
         block=BLOCKS,
     )
+
+
+def restricted_chains():
+    """The draws of all chains of the study's restrictions."""
+    return of_checkpoints(
+        "<results>/restricted/{setting}/{model}/step{step}/{restriction}/block{block}.parquet",
+        setting=LLC_SETTINGS,
+        restriction=RESTRICTIONS,
+        block=BLOCKS,
+    )
+
+
+def sampled(wildcards):
+    """What decides the draws of a block of chains."""
+    return {
+        "sampler": sampler_settings(wildcards.model, wildcards.setting),
+        "chains": chains_of_block(wildcards),
+        "control": config["llc"]["control"],
+        "dtype": MODELS[wildcards.model].dtype,
+        "memory": config["llc"]["memory"],
+    }
+
+
+def estimated():
+    """What decides the estimates that are made from draws."""
+    return {
+        "gates": config["llc"]["gates"],
+        "burn_in_test": config["llc"]["burn_in_test"],
+        "samplers": sorted(
+            (setting, model, sampler_settings(model, setting))
+            for setting in LLC_SETTINGS
+            for model in MODELS
+        ),
+    }
 
 
 def declared_figures():

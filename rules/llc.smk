@@ -21,15 +21,7 @@ rule llc_chains:
         folder=checkpoint,
         state=lambda wc, output: f"{output.draws}.state",
         save_every=config["llc"]["save_every"],
-        settings=lambda wc: canonical(
-            {
-                "sampler": sampler_settings(wc.model, wc.setting),
-                "chains": chains_of_block(wc),
-                "control": config["llc"]["control"],
-                "dtype": MODELS[wc.model].dtype,
-                "memory": config["llc"]["memory"],
-            }
-        ),
+        settings=lambda wc: canonical(sampled(wc)),
     script:
         "../scripts/llc_chains.py"
 
@@ -51,15 +43,54 @@ rule llc:
         version=stage_version("gather"),
         settings=canonical(
             {
-                "gates": config["llc"]["gates"],
-                "burn_in_test": config["llc"]["burn_in_test"],
-                "samplers": sorted(
-                    (setting, model, sampler_settings(model, setting))
-                    for setting in LLC_SETTINGS
-                    for model in MODELS
-                ),
+                **estimated(),
                 "regression": {"windows": WINDOWS, "admit": config["regression"]["admit"]},
             }
         ),
     script:
         "../scripts/llc.py"
+
+
+rule restricted_chains:
+    """Sample a block of chains in which a part of the weights moves, all others frozen."""
+    input:
+        **OF_CHECKPOINT,
+        blocks="<results>/corpus/blocks.npy",
+        splits="<results>/corpus/splits.parquet",
+    output:
+        draws="<results>/restricted/{setting}/{model}/step{step}/{restriction}/block{block}.parquet",
+    log:
+        "<logs>/restricted_chains/{setting}/{model}/step{step}/{restriction}/block{block}.log",
+    conda:
+        "../envs/model.yaml"
+    resources:
+        **asks(6, chain_tokens, "restricted/{setting}/{model}/*/*/*.parquet"),
+    params:
+        version=stage_version("llc"),
+        seed=sampler_seed,
+        folder=checkpoint,
+        state=lambda wc, output: f"{output.draws}.state",
+        save_every=config["llc"]["save_every"],
+        settings=lambda wc: canonical({**sampled(wc), "restriction": RESTRICTIONS[wc.restriction]}),
+    script:
+        "../scripts/restricted_chains.py"
+
+
+rule llc_restricted:
+    """One row per checkpoint, setting and restriction: the LLC of a part of the weights."""
+    input:
+        draws=restricted_chains(),
+        checkpoints="<results>/tables/checkpoints.parquet",
+        audit="<results>/tables/audit.parquet",
+    output:
+        table="<results>/tables/llc_restricted.parquet",
+        csv=csv("llc_restricted"),
+    log:
+        "<logs>/tables/llc_restricted.log",
+    conda:
+        "../envs/analysis.yaml"
+    params:
+        version=stage_version("gather"),
+        settings=canonical(estimated()),
+    script:
+        "../scripts/llc_restricted.py"

@@ -4,9 +4,10 @@ import pytest
 import torch
 
 from smdl.compression.schemes.prune_heads import attention_layers
-from smdl.compression.weights import Weights, iterate
+from smdl.compression.weights import Weights
 from smdl.foundation.errors import StudyError
 from smdl.models.architectures import SUPPORTED, WITH_HEADS
+from smdl.models.views import iterate
 
 SIZES = {
     **dict.fromkeys(("hidden_size", "n_embd", "d_model", "word_embed_proj_dim"), 16),

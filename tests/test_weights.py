@@ -4,9 +4,10 @@ import pytest
 import torch
 
 import small_models
-from smdl.compression.weights import BIAS, EMBEDDING, KEY, QUERY, UNEMBEDDING, VALUE, Weights, iterate
+from smdl.compression.weights import Weights
 from smdl.foundation.errors import StudyError
 from smdl.models.loading import as_tokens
+from smdl.models.views import BIAS, EMBEDDING, KEY, QUERY, UNEMBEDDING, VALUE, iterate
 
 MODELS = {
     "neox": small_models.neox,

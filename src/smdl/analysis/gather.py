@@ -8,6 +8,7 @@ import pandas as pd
 from smdl.llc.estimate import estimate
 from smdl.llc.settings import Gates, Sampler
 from smdl.tables import empty
+from smdl.tables.restricted import LLC_RESTRICTED
 from smdl.tables.study import CHECKPOINT, COVARIATES, LLC, SETTING, parameters_of, weights_digest
 
 SAMPLER_COLUMNS = ("lr", "n_beta", "gamma")
@@ -84,6 +85,23 @@ def llc(
         )
     settings = pd.DataFrame({"setting": list(dict.fromkeys(setting for setting, _ in samplers))})
     return _with_exclusions(pd.DataFrame(rows) if rows else empty(LLC), audit, settings)
+
+
+def llc_restricted(
+    draws: pd.DataFrame,
+    checkpoints: pd.DataFrame,
+    audit: pd.DataFrame,
+    samplers: Mapping[tuple[str, str], Sampler],
+    gates: Gates,
+    burn_in_test: bool = False,
+) -> pd.DataFrame:
+    """The rows of the table ``llc_restricted``; those with draws alone."""
+    parts = []
+    for restriction, own in draws.groupby("restriction", sort=False):
+        weights = own[[*CHECKPOINT, SETTING.name, "weights"]].drop_duplicates()
+        rows = llc(own, checkpoints, audit, samplers, gates, burn_in_test)
+        parts.append(rows.merge(weights, on=[*CHECKPOINT, SETTING.name]).assign(restriction=restriction))
+    return pd.concat(parts, ignore_index=True) if parts else empty(LLC_RESTRICTED)
 
 
 def _with_exclusions(rows: pd.DataFrame, audit: pd.DataFrame, settings: pd.DataFrame) -> pd.DataFrame:

@@ -15,8 +15,9 @@ from typing import Annotated, ClassVar
 from pydantic import Field
 
 from smdl.compression.size import Size
-from smdl.compression.weights import Parameters, Weights, WeightView
+from smdl.compression.weights import Parameters, Weights
 from smdl.foundation.lazy import Tensor
+from smdl.models.views import WeightView
 from smdl.settings.base import Number, Section
 
 

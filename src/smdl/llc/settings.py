@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from typing import Annotated, Any, Literal, Self
 
@@ -164,6 +165,11 @@ class NamedSetting(_Changes):
     )
 
 
+# One name of a restriction (smdl.llc.restriction); other names are those of tensors.
+PART = re.compile(r"full|embed|unembed|l\d+(?: attn| mlp|h\d+)?")
+_NAME = rf"(?:{PART.pattern}|\w+(?:\.\w+)+)"
+Restriction = Annotated[str, Strict(), Field(max_length=LONGEST_NAME, pattern=rf"^{_NAME}(?:\+{_NAME})*$")]
+
 SettingName = Annotated[str, Strict(), Field(max_length=LONGEST_NAME, pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]*$")]
 
 
@@ -206,6 +212,12 @@ class Llc(Sampler):
     )
     headline: SettingName | None = Field(
         None, description="The setting of the study's headline; without this key the first one."
+    )
+
+    restrictions: Annotated[tuple[Restriction, ...], Distinct] = Field(
+        (),
+        description="Parts of the weights whose LLC is estimated too, the others frozen: full, embed, unembed, l0,"
+        " l0 attn, l0 mlp, l0h1 (the first layer's second head), the name of a tensor, or several joined by +.",
     )
 
     @model_validator(mode="before")

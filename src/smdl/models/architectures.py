@@ -12,7 +12,7 @@ from typing import Any
 from smdl.foundation.errors import StudyError
 
 # By transformers' model_type. The first have separate query, key, value and output matrices, or fused ones that
-# smdl.compression.weights takes apart; of the others prune_heads cannot tell the heads.
+# smdl.models.views takes apart; of the others prune_heads cannot tell the heads.
 WITH_HEADS = (
     *("apertus", "arcee", "biogpt", "cohere", "cohere2", "exaone4", "gemma", "gemma2", "gemma3_text", "glm", "glm4"),
     *("gpt2", "gpt_neo", "gpt_neox", "gptj", "granite", "helium", "llama", "ministral3", "mistral", "nemotron"),

@@ -15,8 +15,9 @@ from pydantic import Field
 
 from smdl.compression.scheme import FRACTIONS, Axis, Compressed, Damping, Scheme
 from smdl.compression.size import Size
-from smdl.compression.weights import Weights, WeightView
+from smdl.compression.weights import Weights
 from smdl.foundation.lazy import Tensor, torch
+from smdl.models.views import WeightView
 from smdl.settings.base import Integer
 
 

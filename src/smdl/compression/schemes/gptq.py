@@ -16,8 +16,9 @@ from smdl.compression.grid import to_grid
 from smdl.compression.scheme import NUMBERS_OF_VALUES, Axis, Compressed, Damping, Scheme, Touched
 from smdl.compression.schemes.round import Group, ranges, spread
 from smdl.compression.size import SCALE_BITS, Size, code_bits
-from smdl.compression.weights import Weights, WeightView
+from smdl.compression.weights import Weights
 from smdl.foundation.lazy import Tensor, torch
+from smdl.models.views import WeightView
 from smdl.settings.base import Integer
 
 

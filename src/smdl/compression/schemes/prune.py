@@ -13,8 +13,9 @@ from pydantic import Field
 
 from smdl.compression.scheme import FRACTIONS, Axis, Compressed, Scheme, Touched
 from smdl.compression.size import Size, subset_bits
-from smdl.compression.weights import Weights, WeightView
+from smdl.compression.weights import Weights
 from smdl.foundation.lazy import Tensor, torch
+from smdl.models.views import WeightView
 
 
 class Prune(Scheme):

@@ -9,7 +9,6 @@ pruned head stay, since without them the others' would change.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
@@ -17,9 +16,10 @@ from pydantic import Field
 
 from smdl.compression.scheme import FRACTIONS, Axis, Compressed, Scheme
 from smdl.compression.size import Size, subset_bits
-from smdl.compression.weights import ATTENTION_OUTPUT, KEY, QUERY, VALUE, Weights, WeightView
-from smdl.foundation.errors import StudyError
+from smdl.compression.weights import Weights
 from smdl.foundation.lazy import Tensor, torch
+from smdl.models.heads import Attention, attention_layers
+from smdl.models.views import ATTENTION_OUTPUT, KEY, QUERY, VALUE, WeightView
 from smdl.settings.base import Integer, Number
 
 
@@ -49,7 +49,7 @@ class PruneHeads(Scheme):
         return self.score == "random"
 
     def compress(self, weights: Weights, level: float, seed: int, tuned: float | None) -> Iterator[Compressed]:
-        layers = attention_layers(weights)
+        layers = attention_layers(weights.model, weights.views)
         order = self._order(weights, layers, seed)
         pruned = order[: round(level * len(order))]
         if not len(pruned):
@@ -102,60 +102,6 @@ class PruneHeads(Scheme):
             return {view: view.current() for view in weights.views}
         finally:
             weights.restore()
-
-
-@dataclass(frozen=True)
-class Attention:
-    """The views of one layer's attention: matrices by role, the biases of query, key and value where there are any.
-
-    ``joint`` are the roles, of query and key, whose heads one norm takes together.
-    """
-
-    matrices: dict[str, WeightView]
-    biases: dict[str, WeightView]
-    joint: frozenset[str]
-    heads: int
-    key_heads: int
-
-    def columns(self, head: int) -> slice:
-        """The inputs of the output projection that are ``head``'s; also its rows in the query matrix."""
-        size = self.matrices[ATTENTION_OUTPUT].shape[1] // self.heads
-        return slice(head * size, (head + 1) * size)
-
-    def rows(self, role: str, head: int) -> slice:
-        """The rows of ``role``'s matrix that serve ``head``; several heads may share their keys and values."""
-        heads = self.heads if role == QUERY else self.key_heads
-        size = self.matrices[role].shape[0] // heads
-        own = head * heads // self.heads
-        return slice(own * size, (own + 1) * size)
-
-
-def attention_layers(weights: Weights) -> list[Attention]:
-    """The attention of every layer; StudyError where its query, key, value and output matrices cannot be told apart."""
-    config = weights.model.config
-    by_name = {view.name: view for view in weights.views}
-    layers = []
-    for layer in sorted({view.layer for view in weights.views if view.layer is not None}):
-        matrices = {view.role: view for view in weights.select("linear") if view.layer == layer}
-        if not {QUERY, KEY, VALUE, ATTENTION_OUTPUT} <= set(matrices):
-            raise StudyError(
-                f"{type(weights.model).__name__}: layer {layer} has no separate query, key, value and output matrices"
-                " that prune_heads knows; leave it out of the model's key schemes (models.<name>.schemes)"
-            )
-        names = {role: matrices[role].name.replace(".weight", ".bias") for role in (QUERY, KEY, VALUE)}
-        biases = {role: by_name[name] for role, name in names.items() if name in by_name}
-        heads = config.num_attention_heads
-        key_heads = getattr(config, "num_key_value_heads", None) or heads
-        layers.append(Attention(matrices, biases, _joint(matrices, by_name), heads, key_heads))
-    return layers
-
-
-def _joint(matrices: dict[str, WeightView], by_name: dict[str, WeightView]) -> frozenset[str]:
-    """The roles whose matrix a norm follows that is as wide as all heads; a norm of one head's width is each head's."""
-    norms = {role: by_name.get(matrices[role].name.replace("_proj.", "_norm.")) for role in (QUERY, KEY)}
-    return frozenset(
-        role for role, norm in norms.items() if norm is not None and norm.shape == matrices[role].shape[:1]
-    )
 
 
 def weight_norms(weights: Weights, layer: Attention) -> Tensor:

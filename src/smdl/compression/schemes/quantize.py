@@ -12,7 +12,8 @@ from pydantic import Field
 from smdl.compression.grid import to_grid
 from smdl.compression.scheme import NUMBERS_OF_VALUES, Axis, Compressed, Scheme, Touched, Tuned
 from smdl.compression.size import SCALE_BITS, Size, code_bits
-from smdl.compression.weights import Weights, WeightView
+from smdl.compression.weights import Weights
+from smdl.models.views import WeightView
 
 
 class Quantize(Scheme):

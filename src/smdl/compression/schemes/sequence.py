@@ -22,8 +22,9 @@ from smdl.compression.schemes.prune_heads import PruneHeads
 from smdl.compression.schemes.quantize import Quantize
 from smdl.compression.schemes.round import Round
 from smdl.compression.size import Size
-from smdl.compression.weights import Weights, WeightView
+from smdl.compression.weights import Weights
 from smdl.foundation.lazy import Tensor, torch
+from smdl.models.views import WeightView
 from smdl.settings.base import Number, Section
 
 

@@ -1,6 +1,6 @@
 """The coding lengths of one checkpoint: at a stated precision, and along its quantization curve as two-part totals.
 
-Tensors are the views of smdl.compression.weights, which the schemes see too: query, key and value apart, tied weights
+Tensors are the views of smdl.models.views, which the schemes see too: query, key and value apart, tied weights
 once.
 """
 
@@ -11,7 +11,8 @@ import pandas as pd
 
 from smdl.compression.grid import codes
 from smdl.compression.schemes.quantize import Quantize
-from smdl.compression.weights import Weights, WeightView
+from smdl.compression.weights import Weights
+from smdl.models.views import WeightView
 from smdl.rulers.codes.lengths import Coder, coding_lengths
 from smdl.rulers.codes.quantized import Quantized, quantize
 from smdl.rulers.codes.two_part import critical_precision, data_bits, least_total

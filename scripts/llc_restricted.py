@@ -1,0 +1,19 @@
+"""Rule llc_restricted: one row per checkpoint, setting and restriction, as in the table llc."""
+
+from smdl.runtime.job import job
+
+with job(snakemake) as this:
+    from smdl.analysis.gather import llc_restricted
+    from smdl.llc.settings import Gates, Sampler
+    from smdl.tables import read_table, read_tables
+    from smdl.tables.restricted import LLC_RESTRICTED
+
+    rows = llc_restricted(
+        read_tables(snakemake.input.draws),
+        read_table(snakemake.input.checkpoints),
+        read_table(snakemake.input.audit),
+        {(setting, model): Sampler(**sampler) for setting, model, sampler in this.settings["samplers"]},
+        Gates(**this.settings["gates"]),
+        this.settings["burn_in_test"],
+    )
+    this.write_with_csv(snakemake.output.table, snakemake.output.csv, LLC_RESTRICTED, rows)
