@@ -34,7 +34,7 @@ mini: $(VENV)/installed
 	$(SNAKEMAKE) --configfile config.mini.yaml --quiet host reason
 	@$(SMDL) summary results/mini
 
-# A population of trained models, and the verdicts on what was expected of it; hours on 2 cores.
+# A population of trained models, and the verdicts on what was expected of it; two hours on 2 cores.
 population: $(VENV)/installed
 	$(SNAKEMAKE) --configfile config.population.yaml expectations.population.yaml --quiet host reason
 	@$(SMDL) summary results/population
