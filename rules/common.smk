@@ -15,7 +15,7 @@ from smdl.rulers.registry import build as build_ruler
 from smdl.runtime.cluster import resources as needs
 from smdl.foundation.errors import StudyError
 from smdl.runtime.fingerprint import text_fingerprint, weights_fingerprint
-from smdl.runtime.snakefile import before_jobs, begin, canonical
+from smdl.runtime.snakefile import as_given, before_jobs, begin, canonical
 from smdl.runtime.stages import stage_version
 from smdl.settings.config import plain
 from smdl.sources.registry import SOURCES as DECLARED_SOURCES

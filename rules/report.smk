@@ -18,7 +18,7 @@ rule settings:
     conda:
         "../envs/analysis.yaml"
     params:
-        settings=lambda wc: canonical(config),
+        settings=lambda wc: as_given(config),
     script:
         "../scripts/settings.py"
 

@@ -120,8 +120,8 @@ def small() -> dict:
     config["corpus"] |= {"context": 16, "blocks": {"sampling": 32, "evaluation": 16, "calibration": 16}}
     config["population"] |= {
         "factors": {
-            "layers": {"key": "architecture.layers", "values": [1, 2]},
             "lr": {"key": "training.lr", "values": [1e-2, 2e-2]},
+            "layers": {"key": "architecture.layers", "values": [1, 2]},
         },
         "design": {"points": 5, "neighbours": 1, "replicates": 3},
         "targets": [3.2],
@@ -207,7 +207,7 @@ def test_the_report_and_the_summary_tell_the_verdicts(results):
 
 
 def test_nothing_is_left_to_do(results):
-    # The study's own copy of its config has the models and the settings in the order of their names.
+    # The study's own copy of its config has its models listed, all keys in the order of the config's.
     for config in (small(), results / "config.yaml"):
         again = snakemake(results.parent.parent, config, "--dry-run", "--quiet", "all")
         assert again.returncode == 0, again.stderr

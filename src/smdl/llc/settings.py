@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Literal, Self
 
-from pydantic import Field, Strict, model_validator
+from pydantic import Field, Strict
 
 from smdl.corpus.settings import CorpusText
 from smdl.settings.base import (
@@ -219,15 +219,6 @@ class Llc(Sampler):
         description="Parts of the weights whose LLC is estimated too, the others frozen: full, embed, unembed, l0,"
         " l0 attn, l0 mlp, l0h1 (the first layer's second head), the name of a tensor, or several joined by +.",
     )
-
-    @model_validator(mode="before")
-    @classmethod
-    def _name_headline(cls, raw: Any) -> Any:
-        # Written out, since results/config.yaml does not keep the order of the settings.
-        settings = raw.get("settings") if isinstance(raw, dict) else None
-        if isinstance(settings, dict) and raw.get("headline") is None:
-            return {**raw, "headline": next((name for name in settings if isinstance(name, str)), None)}
-        return raw
 
     @property
     def first(self) -> str:

@@ -87,3 +87,8 @@ def canonical(settings: Any) -> str:
     Snakemake's report holds it within a script: no ``</script>`` of a name may end that.
     """
     return json.dumps(settings, sort_keys=True).replace("<", "\\u003c")
+
+
+def as_given(settings: Any) -> str:
+    """As ``canonical``, the keys in their order: it decides a population's design, and which setting is the first."""
+    return json.dumps(settings).replace("<", "\\u003c")

@@ -61,7 +61,10 @@ class Population(Section):
     template: Trained | None = Field(
         None, description="A model as under models, with source train and without steps; the factors vary it."
     )
-    factors: dict[FactorName, Factor] = Field(default_factory=dict, description="The factors, by name.")
+    factors: dict[FactorName, Factor] = Field(
+        default_factory=dict,
+        description="The factors, by name; in another order they give another design.",
+    )
     design: Design | None = None
     targets: Annotated[tuple[Positive, ...], Distinct] = Field(
         (), description="Losses on the evaluation blocks (nats) at which every run is branched off."

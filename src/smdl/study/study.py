@@ -108,8 +108,7 @@ class Study(Config):
         """The rows of the table ``design``: of generated models, or of all models of the config."""
         if self.population.template:
             return generate(self.population, {})[1]
-        # By name, since results/config.yaml does not keep the order of the config.
-        return listed({name: self.models[name].covariates for name in sorted(self.models)}, self.population.factors)
+        return listed({name: model.covariates for name, model in self.models.items()}, self.population.factors)
 
     def made_with(self, model: str, step: int) -> dict[str, float | str]:
         """The covariates of a checkpoint, as far as the config tells; those of a branch's run are its own too."""
