@@ -3,10 +3,10 @@
 import pytest
 import torch
 
-from smdl.compression.schemes.prune_heads import attention_layers
 from smdl.compression.weights import Weights
 from smdl.foundation.errors import StudyError
 from smdl.models.architectures import SUPPORTED, WITH_HEADS
+from smdl.models.heads import attention_layers
 from smdl.models.views import iterate
 
 SIZES = {
@@ -45,10 +45,10 @@ def test_what_is_supported_can_be_taken_apart(kind):
     weights = OnlyViews(built(kind))
     assert sum(view.elements for view in weights.views) == weights.model.num_parameters()
     if kind in WITH_HEADS:
-        assert len(attention_layers(weights)) == 2
+        assert len(attention_layers(weights.model, weights.views)) == 2
     else:
-        with pytest.raises(StudyError, match="leave it out of the model's key schemes"):
-            attention_layers(weights)
+        with pytest.raises(StudyError, match="leave prune_heads out of the model's key schemes"):
+            attention_layers(weights.model, weights.views)
 
 
 @pytest.mark.parametrize("kind", ["mixtral", "mamba", "olmoe"])

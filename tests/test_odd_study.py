@@ -150,6 +150,7 @@ def test_the_jobs_and_the_disk_window_of_a_hubs_model_are_those_of_its_own_schem
         "compression/prune/some/step1/critical.parquet",
         "compression/prune/some/step1/curves.parquet",
         "draws/published/some/step1/block0.parquet",
+        "rulers/bdm/some/step1/bdm.parquet",
         "rulers/bits_back/some/step1/bits_back.parquet",
         "rulers/curvature/some/step1/curvature.parquet",
         "rulers/curvature/some/step1/spectrum.parquet",

@@ -456,7 +456,7 @@ def test_a_model_without_separate_heads_is_refused_in_one_line():
     from transformers import BloomConfig, BloomForCausalLM
 
     model = BloomForCausalLM(BloomConfig(vocab_size=64, hidden_size=16, n_layer=1, n_head=2))
-    with pytest.raises(StudyError, match=r"leave it out of the model.s key schemes"):
+    with pytest.raises(StudyError, match=r"leave prune_heads out of the model.s key schemes"):
         list(build("prune_heads", {"score": "random", **HEADS}).compress(Weights(model), 0.5, 0, None))
 
 
