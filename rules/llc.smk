@@ -73,7 +73,7 @@ rule restricted_chains:
         save_every=config["llc"]["save_every"],
         settings=lambda wc: canonical({**sampled(wc), "restriction": RESTRICTIONS[wc.restriction]}),
     script:
-        "../scripts/restricted_chains.py"
+        "../scripts/llc_chains.py"
 
 
 rule llc_restricted:
