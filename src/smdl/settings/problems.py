@@ -42,6 +42,9 @@ def _line(error: dict[str, Any], raw: dict[str, Any], schema: dict[str, Any]) ->
     key, about = dotted(path), _about(node)
     if rest and rest[-1] == "[key]":
         return f"{dotted(path[:-1])}: the name {shown(value)} {_of_text(error)}"
+    if not path and kind == "text":
+        # Said of the config as a whole, which nobody wants to see: the sentence names the key itself.
+        return error["msg"]
     match kind:
         case "extra_forbidden":
             return _unknown(path, raw, schema)
