@@ -14,7 +14,7 @@ export XDG_CACHE_HOME := $(CURDIR)/.cache
 export XDG_CONFIG_HOME := $(CURDIR)/.cache
 endif
 
-.PHONY: mini population report status calibration hinton theory plan mini-slurm slurm-doctor test check clean
+.PHONY: mini population report status calibration hinton theory motifs plan mini-slurm slurm-doctor test check clean
 
 # A clone that was moved has lost its library, which is installed by its place: it is installed anew.
 ifneq ($(shell cat $(VENV)/installed 2>/dev/null),$(CURDIR))
@@ -57,6 +57,11 @@ hinton: $(VENV)/installed
 theory: $(VENV)/installed
 	$(SNAKEMAKE) --snakefile experiments/theory/Snakefile --quiet host reason
 	@cat results/theory/tables/theory.csv
+
+# Mosaic-of-Motifs: are trained networks algorithmically simpler, into results/motifs; some 20 minutes on 2 cores.
+motifs: $(VENV)/installed
+	$(SNAKEMAKE) --snakefile experiments/motifs/Snakefile --quiet host reason
+	@cat results/motifs/tables/motifs_verdicts.csv
 
 # The sampler against known answers, into results/known_answers.
 calibration: $(VENV)/installed

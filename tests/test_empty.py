@@ -63,6 +63,7 @@ SETTINGS = {
     "columns": 3,
     "n_beta": 30.0,
     "gamma": 300.0,
+    "margin": 0.1,
 }
 WORDS = {
     "scheme": ["quantize"],
@@ -81,6 +82,12 @@ WORDS = {
     "choice": ["least total", "headline"],
     "levels": [3, 9],
     ("hinton_runs", "method"): ["description_length"],
+    ("motifs", "architecture"): ["gpt_neox"],
+    ("motifs", "arm"): ["free", "other"],
+    ("motifs", "method"): ["free"],
+    ("motifs_tests", "statement"): ["a: simpler", "a: structure", "b: harnessed"],
+    ("motifs_tests", "architecture"): ["gpt_neox", "llama"],
+    ("motifs_tests", "what"): ["layers, lzma_float32", "layers, lzma_float32, trained, permuted"],
     ("hinton_weights", "kind"): ["incoming", "outgoing", "hidden_bias"],
     "kind": ["posterior", "control"],
     "dataset": [1],

@@ -11,6 +11,7 @@ from jsonschema import Draft202012Validator
 from conftest import ROOT
 from smdl.experiments.hinton.settings import Hinton
 from smdl.experiments.known_answers.settings import KnownAnswers
+from smdl.experiments.motifs.settings import Mosaics
 from smdl.experiments.registry import NAMES, config_of
 from smdl.experiments.theory.settings import Theory
 from smdl.foundation.errors import StudyError
@@ -25,6 +26,7 @@ JOBS = {
     | dict.fromkeys(("level_sets", "volume", "codes", "cells"), 1),
     "hinton": {"dataset": 5, "tables": 1, "weights": 1, "prior": 1, "hinton": 1},
     "known_answers": {"sample": 8, "tables": 1, "figure": 1, "known_answers": 1},
+    "motifs": {"text": 1, "model": 126, "tables": 1, "pareto": 1, "structure": 1, "motifs": 1},
 }
 MISTAKES = [
     (Hinton, {"weight_decays": [1, math.inf]}, "weight_decays.1: inf is not a finite number"),
@@ -44,6 +46,15 @@ MISTAKES = [
         KnownAnswers,
         {"families": {"regular": {"shares": 11}}},
         "families.regular.shares: 11 jobs are more than the 10 cases",
+    ),
+    (Mosaics, {"architecture": {"heads": 5}}, "architecture.heads: 5 do not divide hidden, 48, into even widths"),
+    (Mosaics, {"seeds": 9}, "seeds: 9 are more than free_seeds, 8"),
+    (Mosaics, {"text": {"test": 64_380}}, "text: 11 blocks are left for training, fewer than training.batch_size"),
+    (Mosaics, {"sampler": {"batch_size": 300}}, "sampler.batch_size: 300 are more than text.sampling, 256"),
+    (
+        Mosaics,
+        {"capacities": [0.1]},
+        "headline: motifs of 4 at capacity 0.3 are not among those of blocks and capacities",
     ),
     (KnownAnswers, {"gates": {"max_r_hat": 1}}, "gates.max_r_hat: 1 is too small; more than 1"),
 ]

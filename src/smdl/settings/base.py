@@ -59,7 +59,7 @@ def with_defaults(base: type[Section], name: str, **defaults: Any) -> type[Secti
     fields = {}
     for key, value in defaults.items():
         field = base.model_fields[key]
-        kind = Annotated[(field.annotation, *field.metadata)]
+        kind = Annotated[(field.annotation, *field.metadata)] if field.metadata else field.annotation
         fields[key] = (kind, Field(value, description=field.description))
     return create_model(name, __base__=base, __module__=base.__module__, __doc__=base.__doc__, **fields)
 

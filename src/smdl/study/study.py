@@ -23,7 +23,13 @@ from smdl.sweep.settings import Sweep, check_sweep
 AT_A_STEP = ("learning_rate", "steps", "tokens")
 
 # Names that a study may not have, with the target of the experiment (experiments/) whose results they would meet.
-TAKEN = {"theory": "theory", "hinton": "hinton", "known_answers": "calibration", "calibration": "calibration"}
+TAKEN = {
+    "theory": "theory",
+    "hinton": "hinton",
+    "motifs": "motifs",
+    "known_answers": "calibration",
+    "calibration": "calibration",
+}
 
 
 def _free(name: str) -> str:

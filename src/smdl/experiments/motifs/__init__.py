@@ -1,0 +1,1 @@
+"""The experiment on Mosaic-of-Motifs: is a trained network algorithmically simpler, and at what cost?"""
