@@ -14,7 +14,7 @@ export XDG_CACHE_HOME := $(CURDIR)/.cache
 export XDG_CONFIG_HOME := $(CURDIR)/.cache
 endif
 
-.PHONY: mini population report status calibration hinton theory motifs plan mini-slurm slurm-doctor test check clean
+.PHONY: mini population report status calibration hinton theory motifs allocation plan mini-slurm slurm-doctor test check clean
 
 # A clone that was moved has lost its library, which is installed by its place: it is installed anew.
 ifneq ($(shell cat $(VENV)/installed 2>/dev/null),$(CURDIR))
@@ -38,6 +38,11 @@ mini: $(VENV)/installed
 population: $(VENV)/installed
 	$(SNAKEMAKE) --configfile config.population.yaml expectations.population.yaml --quiet host reason
 	@$(SMDL) summary results/population
+
+# Bits where they matter: which score gives the matrices of the mini models the right bits, into results/allocation.
+allocation: $(VENV)/installed
+	$(SNAKEMAKE) --configfile config.allocation.yaml --quiet host reason -- allocation_tables
+	@cat results/allocation/tables/claims.csv
 
 # The report of a study, finished or not, as one HTML file and as a zip; and how far the study is. STUDY names it.
 STUDY ?= mini

@@ -48,6 +48,7 @@ include: "rules/compression.smk"
 include: "rules/regression.smk"
 include: "rules/rulers.smk"
 include: "rules/population.smk"
+include: "rules/allocation.smk"
 include: "rules/sweep.smk"
 include: "rules/report.smk"
 # The last: the rule of a figure is named after it where no other rule is.

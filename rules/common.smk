@@ -41,6 +41,7 @@ RULERS = {
 LEFT_OUT = {
     *(() if STUDY.population else ("tables.population",)),
     *(() if STUDY.llc.restrictions else ("tables.restricted",)),
+    *(() if STUDY.allocation else ("tables.allocation",)),
 }
 TABLES = [table for table, theme in gathered().items() if theme not in LEFT_OUT]
 PAGES = ["explorer", "settings", *TABLES]
@@ -120,6 +121,7 @@ def measured(model):
         ),
         *(path for scheme in MODELS[model].schemes for path in compressed(scheme).values()),
         *(path for ruler in taken_of(model) for path in ruled(ruler).values()),
+        *(allocation_of_checkpoint().values() if STUDY.allocation else ()),
     ]
 
 
@@ -452,6 +454,42 @@ def drawn(figure):
         **files,
         "png": report(files["png"], caption=caption, category="Figures", labels=labels),
     }
+
+
+QUANTIZERS = STUDY.allocation.quantizers if STUDY.allocation else ()
+
+
+def allocation_of_checkpoint():
+    """What jobs of the allocation write of a checkpoint, as patterns."""
+    return {
+        "ladder": "<results>/allocation/{model}/step{step}/ladder.parquet",
+        **{
+            f"{table} {quantizer}": f"<results>/allocation/{{model}}/step{{step}}/{quantizer}/{table}.parquet"
+            for table in ("tensor_errors", "frontier", "scores", "allocations")
+            for quantizer in QUANTIZERS
+        },
+    }
+
+
+def allocated(table):
+    """A table of the allocation of every checkpoint; of every quantizer, where it has one."""
+    own = [path for name, path in allocation_of_checkpoint().items() if name.split()[0] == table]
+    return [path for pattern in own for path in of_checkpoints(pattern)]
+
+
+def allocation_settings(*names):
+    """What decides the numbers of a job of the allocation: the keys ``names`` of the section, and the precision."""
+
+    def settings(wildcards):
+        own = {name: config["allocation"][name] for name in names}
+        return canonical({"allocation": own, "dense_bits": config["compression"]["dense_bits"]})
+
+    return settings
+
+
+def allocation_tokens(count):
+    """Tokens that ``count`` passes of the calibration blocks take, as passes forward and back."""
+    return lambda wildcards: count * block_tokens("calibration") // 3
 
 
 def expected(wildcards):

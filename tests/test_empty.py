@@ -82,6 +82,7 @@ WORDS = {
     "choice": ["least total", "headline"],
     "levels": [3, 9],
     ("hinton_runs", "method"): ["description_length"],
+    ("regret", "budget"): ["all", "3", "4.5"],
     ("motifs", "architecture"): ["gpt_neox"],
     ("motifs", "arm"): ["free", "other"],
     ("motifs", "method"): ["free"],

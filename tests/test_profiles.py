@@ -62,7 +62,15 @@ def test_rules_that_ask_for_gpus_are_the_rules_that_are_sent_to_them(profile, na
     sent = {entry.split(":")[0] for entry in profile(name)["set-resources"]}
     assert {"reference", "llc_chains", "quantize", "bits_back"} <= asking <= sent
     # Not in that study: models trained on the spot, parts of the weights, and the target sweep.
-    assert sent - asking == {"train", "branch", "restricted_chains", "sweep_chains"} | (set(SCHEMES) - asking)
+    assert sent - asking == {
+        "train",
+        "branch",
+        "restricted_chains",
+        "sweep_chains",
+        "tensor_errors",
+        "ladder",
+        "allocation",
+    } | (set(SCHEMES) - asking)
 
 
 @pytest.mark.parametrize(

@@ -71,7 +71,8 @@ def test_every_checkpoint_is_there_and_the_numbers_hang_together(study):
 
 
 def test_the_figures_are_there(study):
-    left_out = {table.name for theme in ("tables.population", "tables.restricted") for table in by_theme()[theme]}
+    themes = ("tables.population", "tables.restricted", "tables.allocation")
+    left_out = {table.name for theme in themes for table in by_theme()[theme]}
     own = [figure for figure in registry.declared() if left_out.isdisjoint(figure.tables)]
     paths = [figure.path.format(scheme=name) for figure in own for name in ("prune", "quantize")]
     assert "critical_bits" in paths and "schemes/prune" in paths

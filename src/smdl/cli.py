@@ -1,4 +1,4 @@
-"""The command line: smdl status, report, summary, plan, doctor, docs; smdl COMMAND --help says more of each.
+"""The command line: smdl status, report, summary, bits, plan, doctor, docs; smdl COMMAND --help says more of each.
 
 Exit status 0 where all is well, 1 with one line where something is wrong, 2 where the command is not understood.
 """
@@ -43,6 +43,15 @@ def _parser() -> argparse.ArgumentParser:
     commands.choices["status"].add_argument(
         "--jobs", type=int, help="jobs at a time from now on (default: as many as run now)"
     )
+    exported = command(_bits, "an allocation of bits, in a form that a quantization program reads")
+    exported.add_argument("study", type=Path, help="the study's folder of results, as in results/allocation")
+    exported.add_argument("--model", required=True)
+    exported.add_argument("--step", type=int, help="default: the model's last")
+    exported.add_argument("--budget", type=float, required=True, help="effective bits a weight, one of the config's")
+    exported.add_argument("--score", default="measured_kl", help="default: measured_kl")
+    exported.add_argument("--quantizer", default="gptq", help="default: gptq")
+    exported.add_argument("--group", type=int, default=0, help="inputs that share a scale; default: 0, all of a row")
+    exported.add_argument("--format", default="gptqmodel", help="gptqmodel (default) or llama.cpp")
     planned = command(_plan, "what a study would run and cost: a dry run, offline")
     planned.add_argument("--configfile", type=Path, default=Path("config.yaml"), help="default: config.yaml")
     planned.add_argument("--profile", type=Path, help="default: profiles/local of the workflow")
@@ -81,6 +90,17 @@ def _summary(given: argparse.Namespace) -> None:
     if (expected := given.study / "tables/expectations.parquet").is_file():
         tables["expectations"] = read_table(expected)
     sys.stdout.write(summary(**tables) + f"\n\nFigures: {given.study}/figures/    Tables: {given.study}/tables/\n")
+
+
+def _bits(given: argparse.Namespace) -> None:
+    """Print an allocation of a finished study: the value of dynamic of GPTQModel's QuantizeConfig, or a file for
+    --tensor-type-file of llama.cpp's llama-quantize."""
+    from smdl.allocation.export import chosen, exported
+    from smdl.tables import read_table
+
+    rows = read_table(given.study / "tables/allocations.parquet")
+    own = chosen(rows, given.model, given.step, given.quantizer, given.score, given.budget)
+    sys.stdout.write(exported(own, given.format, given.group))
 
 
 def _plan(given: argparse.Namespace) -> None:

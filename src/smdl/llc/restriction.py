@@ -7,6 +7,7 @@ so that control, preconditioner and noise are theirs, and what is frozen costs n
 
 import re
 from collections.abc import Iterator
+from contextlib import contextmanager
 
 import torch
 from torch import Tensor, nn
@@ -16,7 +17,7 @@ from smdl.foundation.errors import StudyError
 from smdl.llc.settings import PART
 from smdl.models.heads import attention_layers
 from smdl.models.loading import BlockLoss
-from smdl.models.views import ATTENTION_OUTPUT, EMBEDDING, KEY, QUERY, VALUE, WeightView, iterate
+from smdl.models.views import ATTENTION_OUTPUT, EMBEDDING, KEY, QUERY, VALUE, WeightView, iterate, part_of
 
 ATTENTION = re.compile(r"\.\w*att(?:n|ention)\b")
 
@@ -27,7 +28,35 @@ def restrict(loss: BlockLoss, restriction: str) -> None:
     Of a tensor that is selected in part, the part moves, as a vector. Raises StudyError where the model does not have
     what the restriction names.
     """
-    selected = selection(loss.model, restriction)
+    _freeze(loss, selection(loss.model, restriction))
+
+
+@contextmanager
+def restricted_to(loss: BlockLoss, view: WeightView) -> Iterator[None]:
+    """Within, one matrix of ``loss`` moves and all other weights are frozen; behind, all are where they were before."""
+    model, usual = loss.model, loss.parameters
+    order = {module: list(dict(module.named_parameters(recurse=False))) for module in model.modules()}
+    values = {name: parameter.data for name, parameter in model.named_parameters()}
+    _freeze(loss, {view.parameter: _places(model, view).flatten().sort().values})
+    try:
+        yield
+    finally:
+        for module, names in order.items():
+            if parametrize.is_parametrized(module):
+                for name in list(module.parametrizations):
+                    parametrize.remove_parametrizations(module, name, leave_parametrized=False)
+                for name in names:
+                    parameter = getattr(module, name)
+                    delattr(module, name)
+                    module.register_parameter(name, parameter)
+        for name, parameter in model.named_parameters():
+            parameter.data = values[name]
+            parameter.grad = None
+            parameter.requires_grad_(True)
+        loss.parameters = usual
+
+
+def _freeze(loss: BlockLoss, selected: dict[str, Tensor]) -> None:
     for name, parameter in list(loss.model.named_parameters()):
         parameter.requires_grad_(name in selected)
         if name in selected and len(selected[name]) < parameter.numel():
@@ -104,10 +133,7 @@ def _head(model: nn.Module, views: list[WeightView], number: int, head: int) -> 
 
 def _places(model: nn.Module, view: WeightView) -> Tensor:
     """Where in its flat parameter each element of a view is, in the view's shape."""
-    window, parameter = view.window, model.get_parameter(view.parameter)
-    places = torch.arange(parameter.numel())
-    offset = window.storage_offset() - parameter.storage_offset()
-    return places.as_strided(window.size(), window.stride(), offset).reshape(view.shape)
+    return part_of(model, view, torch.arange(model.get_parameter(view.parameter).numel()))
 
 
 def _there(views: list[WeightView], part: str) -> str:

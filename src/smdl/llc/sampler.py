@@ -143,6 +143,10 @@ class Walker:
         if self.control is not None:
             self.control.copy_(self.anchor)
 
+    def localise(self, seed: int, chain: int) -> None:
+        """The weights at a draw of N(w*, 1/gamma), gamma above 0: where a chain is at rest without a loss."""
+        self._displace(self.weights, seed, chain, CONTROL_START)
+
     def stability(self) -> tuple[float, float]:
         """lr G gamma / 2 with the preconditioner as it stands: its largest value, and its median over the weights.
 

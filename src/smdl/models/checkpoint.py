@@ -65,8 +65,8 @@ class Checkpoint:
         """The loss of the model on the blocks of a split, differentiable in its parameters."""
         return BlockLoss(self.load(), self.blocks(split), autocast, checkpointing)
 
-    def smooth_loss(self, split: str, blocks: int) -> BlockLoss:
-        """The loss on the first ``blocks`` token blocks of a split, in float32, with second derivatives.
+    def smooth_loss(self, split: str, blocks: int | None) -> BlockLoss:
+        """The loss on the first ``blocks`` token blocks of a split (None: all), in float32, with second derivatives.
 
         Fused attention has none, and bfloat16 is too coarse for them.
         """

@@ -106,6 +106,13 @@ def iterate(model: nn.Module) -> Iterator[WeightView]:
             yield WeightView(name, role, layer, owner, window, tuple(window.shape))
 
 
+def part_of(model: nn.Module, view: WeightView, tensor: Tensor) -> Tensor:
+    """What the view shows of a contiguous ``tensor`` with as many elements as its parameter, in the view's shape."""
+    window, parameter = view.window, model.get_parameter(view.parameter)
+    offset = tensor.storage_offset() + window.storage_offset() - parameter.storage_offset()
+    return tensor.as_strided(window.size(), window.stride(), offset).reshape(view.shape)
+
+
 def _thirds(name: str, kind: str, layer: int | None, module: str, window: Tensor, config: Any) -> Iterator[WeightView]:
     """Query, key and value of a fused weight or bias: interleaved head by head (GPT-NeoX), or one after another."""
     heads = config.num_attention_heads

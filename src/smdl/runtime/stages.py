@@ -19,6 +19,7 @@ STAGES = {
     "rulers": 1,
     "population": 1,
     "hinton": 1,
+    "allocation": 1,
     "motifs": 1,
     "report": 3,
 }

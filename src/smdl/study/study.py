@@ -6,6 +6,7 @@ from typing import Annotated, Any
 from pydantic import AfterValidator, Field, Strict, model_validator
 from pydantic_core import PydanticCustomError
 
+from smdl.allocation.settings import Allocation
 from smdl.compression.settings import Compression, Schemes, check_compression
 from smdl.corpus.settings import Corpus, check_corpus, check_text
 from smdl.llc.settings import Llc, check_sampler, sampler_of
@@ -66,6 +67,7 @@ class Study(Config):
     regression: Regression = section()
     rulers: Rulers = section()
     population: Population | None = None
+    allocation: Allocation | None = None
 
     @model_validator(mode="before")
     @classmethod
@@ -150,6 +152,8 @@ class Study(Config):
             yield f"llc.headline: no setting {self.llc.headline!r}; there are {', '.join(self.llc.settings)}"
         yield from check_rulers(self.rulers, schemes)
         yield from check_sweep(self.sweep, self.models)
+        if self.allocation:
+            yield from self.allocation.conflicts("allocation", self.corpus)
 
     def _population_conflicts(self) -> Iterator[str]:
         if self.population:

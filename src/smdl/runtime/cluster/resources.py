@@ -27,6 +27,7 @@ BYTE_VOCABULARY, PYTHIA_VOCABULARY = 256, 50304
 # The rules that load a model and run it: the profiles send them to the partition with GPUs.
 GPU_RULES = (
     *("reference", "llc_chains", "restricted_chains", "sweep_chains", *SCHEMES),
+    *("tensor_errors", "ladder", "allocation"),
     *(source.making.rule for source in SOURCES.values() if source.making and source.making.runs_model),
     *(name for name, ruler in RULERS.items() if ruler.runs_model),
 )

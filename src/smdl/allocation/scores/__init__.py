@@ -1,0 +1,1 @@
+"""The scores, a file each, each from its source's own formula."""
