@@ -129,7 +129,7 @@ BAD = [
     ("corpus/repo", "a/b", "corpus.repo: belongs to source hub, but the source is package"),
     ("corpus/source", "local", "corpus: the key 'path' is missing; source local needs it"),
     ("models/neox-2x64/steps ", [1], f"{MODEL}: unknown key 'steps '; did you mean steps?"),
-    ("steps\nx", [1], r"config: unknown key 'steps\nx'; known here: audit"),
+    ("steps\nx", [1], r"config: unknown key 'steps\nx'; known here: allocation"),
     # Names.
     ("study", "theory", "study: 'theory' belongs to make theory; take another name"),
     ("study", "hinton", "study: 'hinton' belongs to make hinton; take another name"),

@@ -1,6 +1,7 @@
-"""The command line: smdl status, report, summary, bits, plan, doctor, docs; smdl COMMAND --help says more of each.
+"""The command line: smdl init, check, plan, status, report, summary, bits, doctor, docs; COMMAND --help says more.
 
-Exit status 0 where all is well, 1 with one line where something is wrong, 2 where the command is not understood.
+Exit status 0 where all is well, 1 with one line per problem where something is wrong, 2 where the command is not
+understood or lacks something.
 """
 
 import argparse
@@ -8,9 +9,11 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from smdl.foundation.errors import StudyError, refused
+from smdl.foundation.errors import Mistakes, StudyError, WrongUsage, refused
 
 PROFILES = "profiles"
+INTERRUPTED = 130
+EXITS = "Exit status: 0 all is well, 1 something is wrong (a line per problem), 2 the command is not understood."
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -18,30 +21,50 @@ def main(arguments: Sequence[str] | None = None) -> int:
     given = _parser().parse_args(arguments)
     try:
         return given.run(given) or 0
+    except WrongUsage as problem:
+        sys.stderr.write(f"error: {problem}\n")
+        return 2
+    except Mistakes as problems:
+        sys.stderr.writelines(f"error: {line}\n" for line in problems.lines)
     except StudyError as problem:
         sys.stderr.write(f"error: {problem}\n")
+    except KeyboardInterrupt:
+        return INTERRUPTED
     except OSError as error:
         sys.stderr.write(f"error: {refused(error)}\n")
     return 1
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="smdl", description="How far a language model compresses, and its LLC.")
-    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    about = "How far a language model compresses, and its local learning coefficient (LLC)."
+    parser = argparse.ArgumentParser(prog="smdl", description=about, epilog=EXITS)
+    commands = parser.add_subparsers(required=True, metavar="COMMAND", title="commands")
 
     def command(run, help_: str) -> argparse.ArgumentParser:
-        added = commands.add_parser(run.__name__.lstrip("_"), help=help_, description=run.__doc__)
+        added = commands.add_parser(run.__name__.lstrip("_"), help=help_, description=run.__doc__, epilog=EXITS)
         added.set_defaults(run=run)
         return added
 
+    _options_of_init(command(_init, "write the config of a first study of a model"))
+    checked = command(_check, "is a config right? every mistake on a line")
+    checked.add_argument(
+        "configs", type=Path, nargs="+", metavar="CONFIG", help="a config file; of several each lies over those before"
+    )
+    planned = command(_plan, "what a study would run and cost: a dry run, offline")
+    planned.add_argument(
+        "--configfile", type=Path, default=Path("config.yaml"), metavar="CONFIG", help="default: config.yaml"
+    )
+    planned.add_argument("--profile", type=Path, metavar="FOLDER", help="default: profiles/local of the workflow")
     for run, help_ in (
         (_status, "how far a study is, what runs, what failed, and how long the rest will take"),
         (_report, "one HTML file and a zip of a study, finished or not"),
         (_summary, "what a finished study found"),
     ):
-        command(run, help_).add_argument("study", type=Path, help="the study's folder of results, as in results/mini")
+        command(run, help_).add_argument(
+            "study", type=Path, metavar="STUDY", help="the study's folder of results, as in results/mini"
+        )
     commands.choices["status"].add_argument(
-        "--jobs", type=int, help="jobs at a time from now on (default: as many as run now)"
+        "--jobs", type=int, metavar="N", help="jobs at a time from now on (default: as many as run now)"
     )
     exported = command(_bits, "an allocation of bits, in a form that a quantization program reads")
     exported.add_argument("study", type=Path, help="the study's folder of results, as in results/allocation")
@@ -52,13 +75,63 @@ def _parser() -> argparse.ArgumentParser:
     exported.add_argument("--quantizer", default="gptq", help="default: gptq")
     exported.add_argument("--group", type=int, default=0, help="inputs that share a scale; default: 0, all of a row")
     exported.add_argument("--format", default="gptqmodel", help="gptqmodel (default) or llama.cpp")
-    planned = command(_plan, "what a study would run and cost: a dry run, offline")
-    planned.add_argument("--configfile", type=Path, default=Path("config.yaml"), help="default: config.yaml")
-    planned.add_argument("--profile", type=Path, help="default: profiles/local of the workflow")
     asked = command(_doctor, "can this cluster run the study?")
-    asked.add_argument("profile", nargs="?", type=Path, default=Path("profiles/slurm/config.yaml"))
+    profile = Path("profiles/slurm/config.yaml")
+    asked.add_argument(
+        "profile", nargs="?", type=Path, default=profile, metavar="PROFILE", help=f"the profile's file ({profile})"
+    )
     command(_docs, "write the references that follow from the code into docs/")
     return parser
+
+
+def _options_of_init(parser: argparse.ArgumentParser) -> None:
+    from smdl.start.questions import steps
+
+    parser.add_argument("folder", type=Path, metavar="FOLDER", help="where config.yaml goes; the study takes its name")
+    place = parser.add_mutually_exclusive_group()
+    place.add_argument("--repo", metavar="OWNER/NAME", help="a model on a hub (HF_ENDPOINT and HF_TOKEN say which)")
+    place.add_argument(
+        "--path", metavar="FOLDER", help="a checkpoint on disk, in Hugging Face format; several with {step} in it"
+    )
+    parser.add_argument(
+        "--revision", metavar="PATTERN", help="the hub's branch of a checkpoint (default: step{step} or the like)"
+    )
+    parser.add_argument("--steps", type=steps, metavar="N,N,...", help="steps of the checkpoints (default: all)")
+    parser.add_argument("--text", metavar="TEXT", help="kjv (King James Bible), factbook (CIA), or a folder of texts")
+    parser.add_argument(
+        "--tokenizer", metavar="TOKENIZER", help="bytes, a tokenizer.json, or OWNER/NAME (default: the model's own)"
+    )
+
+
+def _init(given: argparse.Namespace) -> None:
+    """Write FOLDER/config.yaml, a small study of a model with a word on every section, and print what it would run.
+
+    The model is looked at, and no weights are fetched. What is missing is asked for on a terminal; what is there is
+    never overwritten.
+    """
+    from smdl.runtime.progress import ROOT
+    from smdl.start.init import Wanted, init
+
+    begun = init(Wanted(**{name: value for name, value in vars(given).items() if name != "run"}), ROOT)
+    sys.stdout.write(f"wrote {begun.config}\n{begun.model}\n\n")
+    sys.stdout.flush()
+    sys.stdout.write(f"{_planned(begun.config, None)}\n\nnext:\n  {begun.run}\n  {begun.report}\n")
+
+
+def _check(given: argparse.Namespace) -> None:
+    """Check a config as Snakemake would; of several files each is laid over those before it. Nothing is run."""
+    from smdl.settings.config import settings
+    from smdl.settings.configfile import load_over
+    from smdl.study.study import Study
+
+    models = settings(load_over(given.configs), Study).models.values()
+    names = ", ".join(map(str, given.configs))
+    checkpoints = _counted(sum(len(model.steps) for model in models), "checkpoint")
+    sys.stdout.write(f"{names}: no mistakes; {_counted(len(models), 'model')}, {checkpoints}\n")
+
+
+def _counted(number: int, what: str) -> str:
+    return f"{number} {what}{'s' if number != 1 else ''}"
 
 
 def _status(given: argparse.Namespace) -> None:
@@ -105,16 +178,20 @@ def _bits(given: argparse.Namespace) -> None:
 
 def _plan(given: argparse.Namespace) -> None:
     """Print what a study would run: jobs, GPU hours, disk peak and bytes to download, model by model. Offline."""
+    sys.stdout.write(f"{_planned(given.configfile, given.profile)}\n")
+
+
+def _planned(configfile: Path, profile: Path | None) -> str:
     from smdl.runtime.plan import plan, planned_jobs, summary
     from smdl.runtime.progress import ROOT
     from smdl.settings.config import settings
     from smdl.settings.configfile import load
     from smdl.study.study import Study
 
-    study = settings(load(given.configfile), Study)
-    profile = given.profile or ROOT / PROFILES / "local"
-    table = plan(study, planned_jobs(given.configfile, profile), Path("results") / study.study)
-    sys.stdout.write(f"{table.to_string(index=False)}\n\n{summary(table)}\n")
+    study = settings(load(configfile), Study)
+    jobs = planned_jobs(configfile, profile or ROOT / PROFILES / "local")
+    table = plan(study, jobs, Path("results") / study.study)
+    return f"{table.to_string(index=False)}\n\n{summary(table)}"
 
 
 def _doctor(given: argparse.Namespace) -> int:

@@ -131,11 +131,12 @@ def encoder(tokenizer: str) -> tuple[Callable[[str], np.ndarray], int]:
     if tokenizer == "bytes":
         return lambda text: byte_tokens(text + "\n"), BYTES
     if Path(tokenizer).is_file():
-        return _read_tokenizer(Path(tokenizer).read_bytes(), tokenizer)
-    return _read_tokenizer(_tokenizer_from_hub(tokenizer), f"tokenizer.json of {tokenizer}")
+        return read_tokenizer(Path(tokenizer).read_bytes(), tokenizer)
+    return read_tokenizer(tokenizer_from_hub(tokenizer), f"tokenizer.json of {tokenizer}")
 
 
-def _read_tokenizer(content: bytes, name: str) -> tuple[Callable[[str], np.ndarray], int]:
+def read_tokenizer(content: bytes, name: str) -> tuple[Callable[[str], np.ndarray], int]:
+    """As ``encoder``, of the ``content`` of a tokenizer.json; StudyError, with its ``name``, where it is none."""
     from tokenizers import Tokenizer
 
     try:
@@ -160,7 +161,7 @@ def _read_tokenizer(content: bytes, name: str) -> tuple[Callable[[str], np.ndarr
     return encode, vocabulary
 
 
-def _tokenizer_from_hub(repo: str) -> bytes:
+def tokenizer_from_hub(repo: str) -> bytes:
     """The repository's tokenizer.json, checked like weights: huggingface_hub would name files by unchecked headers."""
     from smdl.hub import client as hub
 

@@ -1,6 +1,7 @@
 """The one exception whose text is meant for the user; what the system refuses, and foreign text, on one line."""
 
 import errno
+from collections.abc import Iterable
 
 LONGEST_SHOWN = 80
 ADVICE = {
@@ -15,6 +16,18 @@ ADVICE = {
 
 class StudyError(Exception):
     """Something the user can put right: one line that says what is wrong, where, and what would be right."""
+
+
+class Mistakes(StudyError):
+    """Several of these at once: a heading, and below it ``lines``, each of which can stand alone."""
+
+    def __init__(self, heading: str, lines: Iterable[str]) -> None:
+        self.lines = tuple(lines)
+        super().__init__("\n".join([heading, *(f"  {line}" for line in self.lines)]))
+
+
+class WrongUsage(StudyError):
+    """A command that was not given what it needs: one line that names the option."""
 
 
 def refused(error: OSError) -> str:

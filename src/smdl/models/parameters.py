@@ -57,6 +57,19 @@ def contents(folder: str | Path) -> list[StoredTensor]:
     return stored
 
 
+def count(folder: str | Path) -> int:
+    """Number of weights of the model that a folder's config.json describes, tied ones once; no weights are read.
+
+    Raises StudyError, in one line, where there is none such.
+    """
+    folder = Path(folder)
+    try:
+        config = read_config(folder)
+    except Damaged as problem:
+        raise StudyError(str(problem)) from None
+    return sum(parameter.numel() for parameter in _skeleton(folder, config).parameters())
+
+
 def tensors(stored: list[StoredTensor]) -> Iterator[tuple[StoredTensor, Tensor]]:
     """Each of ``stored`` with its numbers, which are mapped from disk, one at a time; every file is opened once."""
     for file, own in groupby(stored, key=lambda tensor: tensor.file):

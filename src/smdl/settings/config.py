@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 
 from pydantic import ValidationError
 
-from smdl.foundation.errors import StudyError
+from smdl.foundation.errors import Mistakes
 from smdl.settings.base import Config, Section
 from smdl.settings.wording import no_value, not_plain, not_text, shown
 
@@ -26,7 +26,7 @@ def understood(raw: Any, kind: type[Kind]) -> tuple[dict[str, Any], Kind]:
     """The configuration as plain values and as types, with numbers converted and defaults filled in.
 
     ``kind`` is what it is checked against: a study, or an experiment. Keys of the plain values stand in the order of
-    ``raw``, and those that it leaves out after them. Raises StudyError, one line per problem, where anything is wrong.
+    ``raw``, and those that it leaves out after them. Raises Mistakes, one line per problem, where anything is wrong.
     """
     lines: list[str] = []
     copied = _Copy(lines).of(raw, [])
@@ -55,8 +55,8 @@ def settings(raw: Any, kind: type[Kind]) -> Kind:
     return understood(raw, kind)[1]
 
 
-def _not_right(lines: list[str]) -> StudyError:
-    return StudyError("\n".join(["the configuration is not right:", *(f"  {line}" for line in lines)]))
+def _not_right(lines: list[str]) -> Mistakes:
+    return Mistakes("the configuration is not right:", lines)
 
 
 class _Copy:

@@ -4,12 +4,13 @@ Snakemake reads it first, and loosely: of a key that stands twice the last one w
 """
 
 import json
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import yaml
 
-from smdl.foundation.errors import StudyError
+from smdl.foundation.errors import Mistakes, StudyError
 
 # libyaml where there is one: ten times as fast.
 _Loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
@@ -35,6 +36,32 @@ def load(path: Path | str) -> dict[str, Any]:
         kind = {type(None): "is empty", list: "holds a list"}.get(type(found), "holds one value")
         raise StudyError(f"{path} {kind}; a config is keys and their values, as in config.yaml")
     return found
+
+
+def load_over(paths: Sequence[Path | str]) -> dict[str, Any]:
+    """What stands in several files, each laid over those before it as Snakemake does it: sections are joined.
+
+    Raises Mistakes, one line per file, where any cannot be read as ``load`` reads it.
+    """
+    found, lines = {}, []
+    for path in paths:
+        try:
+            found = _over(found, load(path))
+        except StudyError as problem:
+            lines.append(str(problem))
+    if lines:
+        raise Mistakes("the configuration cannot be read:", lines)
+    return found
+
+
+def _over(below: Any, above: Mapping[str, Any]) -> Any:
+    """``above`` laid over ``below``: what is no section, a list for one, is replaced whole, but by no empty section."""
+    if not above:
+        return below
+    joined = dict(below) if isinstance(below, Mapping) else {}
+    for key, value in above.items():
+        joined[key] = _over(joined.get(key, {}), value) if isinstance(value, Mapping) else value
+    return joined
 
 
 def _text(path: Path) -> str:

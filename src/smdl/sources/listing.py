@@ -48,7 +48,7 @@ def listing(models: Mapping[str, Listed]) -> pd.DataFrame:
                 problems += _objections(at, model.schemes, seen)
             except StudyError as problem:
                 problems.append(str(problem))
-        last = max([*_steps_of(model.revision, branches), *model.steps])
+        last = max([*steps_of(model.revision, branches), *model.steps])
         final = _files(hub.revision(repo, FINAL))
         if _digests(final) != _digests(listed.get(last, [])):
             listed[last + 1 if last in model.steps else last] = final
@@ -74,7 +74,8 @@ def branch_of(repo: str, pattern: str, step: int, branches: list[str]) -> str:
     return matches[0]
 
 
-def _steps_of(pattern: str, branches: list[str]) -> list[int]:
+def steps_of(pattern: str, branches: list[str]) -> list[int]:
+    """The steps of the branches that match the pattern, in the order of the branches."""
     if "{step}" not in pattern:
         return []
     # No training is longer than 15 digits tell, and a hub may list any name.
