@@ -10,9 +10,9 @@ from workflow import ROOT
 LIBRARY = ROOT / "src/smdl"
 # From what stands on nothing to what stands on all: a folder imports from itself and from those before it.
 ORDER = (
-    "foundation", "settings", "tables", "published", "hub", "corpus", "models", "llc", "compression", "rulers", "allocation",
-    "sources", "analysis", "figures", "sweep", "study", "start", "runtime", "report", "experiments", "reference_docs",
-    "cli",
+    "foundation", "settings", "tables", "published", "hub", "corpus", "models", "llc", "compression", "rulers",
+    "allocation", "sources", "analysis", "figures", "sweep", "study", "start", "runtime", "report", "experiments",
+    "reference_docs", "cli",
 )  # fmt: skip
 
 
