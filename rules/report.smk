@@ -68,9 +68,10 @@ rule runs:
 
 
 rule table_page:
-    """A table as a page that sorts and filters."""
+    """A table as a page that sorts and filters, and that gives its CSV file again."""
     input:
-        "<results>/tables/{table}.parquet",
+        table="<results>/tables/{table}.parquet",
+        csv="<results>/tables/{table}.csv",
     output:
         report(
             "<results>/report/{table}.html",

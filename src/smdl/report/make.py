@@ -10,6 +10,7 @@ import yaml
 from smdl.foundation.errors import StudyError
 from smdl.foundation.files import replacing
 from smdl.report.front import front_page
+from smdl.report.one_file import one_file
 from smdl.runtime.progress import DONE, ROOT, progress, snakemake
 from smdl.settings.config import settings
 from smdl.study.study import Study
@@ -40,6 +41,8 @@ def make(study: Path) -> list[Path]:
         with ThreadPoolExecutor() as pool:
             style = ["--report-stylesheet", str(STYLE)]
             list(pool.map(lambda path: snakemake(study, "--report", path, *style, "--", *files), made))
+        page = Path(folder) / "report.html"
+        page.write_text(one_file(page.read_text(encoding="utf-8")), encoding="utf-8")
         for name in MADE:
             (Path(folder) / name).replace(study / name)
     return [study / name for name in MADE]

@@ -1,10 +1,7 @@
-"""Scripts and data inside a page, compressed: a page in a report is an address, and browsers refuse long ones."""
+"""Scripts and data inside a page, compressed."""
 
 import base64
 import gzip
-
-# Chromium shows no address beyond 2 MiB, and a page in a single-file report is an address, in base 64.
-LARGEST = 3 * 2**21 // 4 - 4096
 
 UNPACK = """
 async function unpack(text) {
@@ -14,6 +11,16 @@ async function unpack(text) {
 """
 
 
+def compressed(text: str) -> str:
+    """``text`` compressed, in base 64."""
+    return base64.b64encode(gzip.compress(text.encode(), mtime=0)).decode()
+
+
+def decompressed(text: str) -> str:
+    """What ``compressed`` made ``text`` of."""
+    return gzip.decompress(base64.b64decode(text)).decode()
+
+
 def packed(text: str) -> str:
     """A JavaScript expression for a promise of ``text``, where the function of ``UNPACK`` is known."""
-    return f'unpack("{base64.b64encode(gzip.compress(text.encode(), mtime=0)).decode()}")'
+    return f'unpack("{compressed(text)}")'

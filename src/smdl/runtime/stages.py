@@ -21,7 +21,7 @@ STAGES = {
     "hinton": 1,
     "allocation": 1,
     "motifs": 1,
-    "report": 3,
+    "report": 4,
 }
 
 
