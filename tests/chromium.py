@@ -5,6 +5,8 @@ import json
 import os
 import subprocess
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -92,6 +94,20 @@ class Browser:
         if "exceptionDetails" in answer:
             raise RuntimeError(f"{script}: {answer['exceptionDetails']}")
         return answer["result"].get("value")
+
+    @contextmanager
+    def within(self) -> Iterator[None]:
+        """What is run or waited for meanwhile is so in the page that the page shows within it."""
+        own = self._session
+        targets = self.call("Target.getTargets")["targetInfos"]
+        inner = [target for target in targets if target["type"] == "iframe"]
+        if len(inner) != 1:
+            raise RuntimeError(f"{len(inner)} pages within the page")
+        self._session = self.call("Target.attachToTarget", targetId=inner[0]["targetId"], flatten=True)["sessionId"]
+        try:
+            yield
+        finally:
+            self._session = own
 
     def wait(self, script: str, seconds: float = 180) -> Any:
         """The expression's value once it is true; fails after ``seconds``."""
