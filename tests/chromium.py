@@ -98,12 +98,12 @@ class Browser:
     @contextmanager
     def within(self) -> Iterator[None]:
         """What is run or waited for meanwhile is so in the page that the page shows within it."""
-        own = self._session
-        targets = self.call("Target.getTargets")["targetInfos"]
-        inner = [target for target in targets if target["type"] == "iframe"]
-        if len(inner) != 1:
-            raise RuntimeError(f"{len(inner)} pages within the page")
-        self._session = self.call("Target.attachToTarget", targetId=inner[0]["targetId"], flatten=True)["sessionId"]
+        own, address, found = self._session, self.run("document.querySelector('iframe').src"), []
+        end = time.monotonic() + 60
+        while not found and time.monotonic() < end:
+            targets = self.call("Target.getTargets")["targetInfos"]
+            found = [target["targetId"] for target in targets if target["url"] == address]
+        self._session = self.call("Target.attachToTarget", targetId=found[0], flatten=True)["sessionId"]
         try:
             yield
         finally:

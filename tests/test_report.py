@@ -93,6 +93,8 @@ def shown_in(browser: Browser, folder: Path, name: str) -> None:
         browser.wait("document.querySelector('.p-3 > img')?.naturalWidth > 300")
     else:
         browser.wait("document.querySelector('iframe')?.src.startsWith('blob:')")
+        with browser.within():
+            browser.wait("!!(document.querySelector('#count')?.textContent || document.querySelector('#figure svg'))")
 
 
 def test_the_front_page_tells_what_was_studied_left_out_and_done(study, browser):
