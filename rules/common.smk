@@ -446,13 +446,13 @@ def figure_varies(figure):
 
 
 def drawn(figure):
-    """The files of a figure; the report shows the picture, with the caption that bears the figure's name."""
+    """The files of a figure; the report shows the drawing, with the caption that bears the figure's name."""
     files = {format: f"<results>/figures/{figure.path}.{format}" for format in ("svg", "png")}
     caption = f"../docs/captions/{figure.name}.rst"
     labels = {"figure": figure.path}
     return {
         **files,
-        "png": report(files["png"], caption=caption, category="Figures", labels=labels),
+        "svg": report(files["svg"], caption=caption, category="Figures", labels=labels),
     }
 
 

@@ -88,8 +88,8 @@ def click_in_row(browser: Browser, labels: list[str]) -> None:
 
 
 def shown_in(browser: Browser, folder: Path, name: str) -> None:
-    """The picture or page that the report shows now is whole: pictures have pixels, pages have what they are for."""
-    if name.endswith(".png"):
+    """The picture or page that the report shows now is whole: pictures have a size, pages have what they are for."""
+    if name.endswith(".svg"):
         browser.wait("document.querySelector('.p-3 > img')?.naturalWidth > 300")
     else:
         browser.wait("document.querySelector('iframe')?.src.startsWith('blob:')")
@@ -116,11 +116,11 @@ def test_every_figure_and_table_is_reached_by_clicks_without_errors_or_network(s
     results = browser.run("Object.entries(results).map(([path, r]) => [path, r.labels, r.caption.length])")
     folder = study / "results/small"
     marked = {path for path, _, _ in results}
-    assert marked >= {f"results/small/{path.relative_to(folder)}" for path in folder.glob("figures/**/*.png")}
+    assert marked >= {f"results/small/{path.relative_to(folder)}" for path in folder.glob("figures/**/*.svg")}
     assert marked >= {f"results/small/tables/{path.name}" for path in folder.glob("tables/*.csv")}
     assert marked >= {f"results/small/report/{path.stem}.html" for path in folder.glob("tables/*.csv")}
     assert all(length > 100 for _, _, length in results), "every caption explains"
-    for category, kinds in {"Figures": (".png", ".html"), "Tables": (".html",)}.items():
+    for category, kinds in {"Figures": (".svg", ".html"), "Tables": (".html",)}.items():
         browser.click(category)
         for path, labels, _ in results:
             if path.endswith(kinds) and ("figure" in labels) == (category == "Figures"):

@@ -2,19 +2,16 @@
 
 Snakemake writes every result into its page in base 64, a page of a table beside the CSV file of the same rows, and the
 libraries that draw its figures uncompressed beside those of the explorer. Here the page is packed, each packed part is
-held once, a CSV file that the columns of a table's page give again is made of these when it is asked for, and pictures
-are in WebP, which keeps every pixel in a third of the bytes of PNG. Nothing but Snakemake's page is unpacked before the
-reader asks for it.
+held once, and a CSV file that the columns of a table's page give again is made of these when it is asked for. Nothing
+but Snakemake's page and the pictures is unpacked before the reader asks for it.
 """
 
 import base64
-import io
 import json
 import re
 from string import Template
 from typing import Any
 
-from PIL import Image
 from snakemake.assets import Assets
 
 from smdl.report.columns import READ, csv_of
@@ -35,16 +32,21 @@ const parts = $parts;
 $unpack
 $read
 const joined = pieces => pieces.map(piece => typeof piece === "number" ? parts[piece] : piece).join("");
-const page = text => URL.createObjectURL(new Blob([text], {type: "text/html;charset=utf-8"}));
+const address = (text, type) => URL.createObjectURL(new Blob([text], {type: type + ";charset=utf-8"}));
 const {frame, results, held} = JSON.parse(await unpack("$frame"));
+const drawn = {};
+await Promise.all(Object.values(held).filter(([kind]) => kind === "drawing").map(async ([, part]) => {
+  drawn[part] = await unpack(parts[part]);
+}));
 const addresses = {
-  page: own => page(joined(own)),
+  page: own => address(joined(own), "text/html"),
+  drawing: own => address(drawn[own[0]], "image/svg+xml"),
   file: own => "data:" + own[1] + ";base64," + parts[own[0]],
 };
 for (const [path, result] of Object.entries(results)) {
   const [kind, ...own] = held[path];
-  let address;
-  const get = () => address ??= kind in addresses ? addresses[kind](own) : "#" + encodeURIComponent(path);
+  let known;
+  const get = () => known ??= kind in addresses ? addresses[kind](own) : "#" + encodeURIComponent(path);
   Object.defineProperty(result, "data_uri", {get, enumerable: true});
 }
 window.unpackedResults = results;
@@ -83,8 +85,9 @@ def one_file(report: str) -> str:
         if mime == CSV:
             text = content.decode()
             held[path] = ["table", tables[text]] if text in tables else ["text", _part(compressed(text), parts)]
+        elif mime == SVG:
+            held[path] = ["drawing", _part(compressed(content.decode()), parts)]
         elif mime != HTML:
-            mime, content = (WEBP, _webp(content)) if mime == PNG else (mime, content)
             held[path] = ["file", _part(base64.b64encode(content).decode(), parts), mime]
     frame = report[: found.start()] + "unpackedResults" + report[found.end() :]
     packed = {"frame": _frame(frame, parts), "results": results, "held": held}
@@ -96,20 +99,13 @@ def one_file(report: str) -> str:
     )
 
 
-HTML, CSV, PNG, WEBP = "text/html", "text/csv", "image/png", "image/webp"
+HTML, CSV, SVG = "text/html", "text/csv", "image/svg+xml"
 
 
 def _content(uri: str) -> tuple[str, bytes]:
     """The kind and the content of a file that is given as an address."""
     head, content = uri.removeprefix("data:").split("base64,", 1)
     return head.split(";")[0], base64.b64decode(content)
-
-
-def _webp(png: bytes) -> bytes:
-    file = io.BytesIO()
-    with Image.open(io.BytesIO(png)) as image:
-        image.save(file, "WEBP", lossless=True)
-    return file.getvalue()
 
 
 def _part(text: str, parts: dict[str, int]) -> int:
