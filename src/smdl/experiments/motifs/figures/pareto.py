@@ -15,7 +15,7 @@ LOOKS = dict(zip(METHODS, zip(COLOURS[::-1], MARKERS, strict=True), strict=True)
 
 
 def draw(motifs: pd.DataFrame, margin: float) -> Figure:
-    """Means over seeds with 95 % t intervals; hollow where not every LLC of an arm is ok.
+    """Means over seeds with 95 % t intervals; hollow where not every LLC of an arm is ok, left out where none is.
 
     The band is free training with the ``margin`` (nats) of losses that count as good as it.
     """
@@ -28,8 +28,7 @@ def draw(motifs: pd.DataFrame, margin: float) -> Figure:
         loss.axhspan(free, free + margin, color="0.92", zorder=0, linewidth=0)
         for method, rows in sorted(own.groupby("method"), key=lambda group: METHODS.index(group[0])):
             _points(loss, rows, "loss", method)
-            if (rows["status"] != "").any():
-                _points(llc, rows, "llc", method)
+            _points(llc, rows.groupby("arm").filter(lambda own: (own["status"] == "ok").any()), "llc", method)
         for axis in (loss, llc):
             axis.set_xscale("log", base=2)
             axis.xaxis.set_major_formatter(lambda value, _: f"{value:g}")

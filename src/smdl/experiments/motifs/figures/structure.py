@@ -15,7 +15,7 @@ START = f"{LAYERS}, "
 PANELS = (
     (SIMPLER, "", "from initialised to trained"),
     (STRUCTURE, ", trained, permuted", "from permuted to trained"),
-    (HARNESSED, ", trained, permuted", "of the error from permuted to trained"),
+    (HARNESSED, ", trained, permuted", "of the squared error\nfrom permuted to trained"),
 )
 
 
@@ -25,7 +25,7 @@ def draw(motifs_tests: pd.DataFrame) -> Figure:
     if any(part.empty for part in parts):
         return nothing("No freely trained model to look at.")
     with plt.rc_context(STYLE):
-        figure, axes = plt.subplots(1, len(PANELS), figsize=(12, 5.4))
+        figure, axes = plt.subplots(1, len(PANELS), figsize=(12, 5), width_ratios=[1, 1, 0.8])
         for axis, part, (statement, _, what) in zip(axes, parts, PANELS, strict=True):
             _forest(axis, part)
             axis.set_title(statement.name)
@@ -56,8 +56,6 @@ def _forest(axis: Axes, rows: pd.DataFrame) -> None:
     margin = 100 * rows["margin"].iloc[0]
     axis.axvspan(-margin, margin, color="0.92", zorder=0, linewidth=0)
     axis.axvline(0, color="0.3", linewidth=0.8, zorder=1)
-    axis.set_xscale("symlog", linthresh=5)
-    axis.xaxis.set_major_formatter(lambda value, _: f"{value:g}")
-    axis.set_yticks(list(places.values()), names)
+    axis.set_yticks(list(places.values()), [name.replace(", ", ",\n") for name in names])
     for label, name in zip(axis.get_yticklabels(), names, strict=True):
         label.set_fontweight("bold" if name in decisive else "normal")
