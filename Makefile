@@ -41,7 +41,7 @@ population: $(VENV)/installed
 
 # Bits where they matter: which score gives the matrices of the mini models the right bits, into results/allocation.
 allocation: $(VENV)/installed
-	$(SNAKEMAKE) --configfile config.allocation.yaml --quiet host reason -- allocation_tables
+	$(SNAKEMAKE) --configfile config.allocation.yaml --quiet host reason -- figure_allocation
 	@cat results/allocation/tables/claims.csv
 
 # The report of a study, finished or not, as one HTML file and as a zip; and how far the study is. STUDY names it.
