@@ -3,6 +3,7 @@
 import shutil
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 
@@ -112,6 +113,32 @@ def test_the_selected_weights_move_and_all_others_stay_bit_for_bit():
         owner, _, kind = name.rpartition(".")
         moved = (getattr(loss.model.get_submodule(owner), kind) != old).flatten().nonzero()[:, 0]
         assert torch.equal(moved, selected.get(name, moved[:0])), name
+
+
+class Cut:
+    """A loss whose process is interrupted at one of its calls."""
+
+    def __init__(self, loss: BlockLoss, at: int):
+        self.loss, self.calls, self.parameters, self.size = loss, at, loss.parameters, loss.size
+
+    def __call__(self, sequences: np.ndarray) -> torch.Tensor:
+        self.calls -= 1
+        if self.calls < 0:
+            raise KeyboardInterrupt
+        return self.loss(sequences)
+
+
+@pytest.mark.parametrize("at", [3, 21, 40])
+def test_chains_of_a_part_that_were_cut_go_on_bit_for_bit(tmp_path, at):
+    baseline = loss_of(None)(np.arange(16)).detach().double().numpy()
+
+    def draws(folder: str, cut: int = 10**9) -> pd.DataFrame:
+        store = StateStore(tmp_path / folder, "", interval=0)
+        return sample(Cut(loss_of("l1h2+embed"), cut), baseline, SETTINGS, range(2), 1, store)
+
+    with pytest.raises(KeyboardInterrupt):
+        draws("cut", at)
+    pd.testing.assert_frame_equal(draws("cut"), draws("whole"), check_exact=True)
 
 
 def test_the_gradient_is_that_of_the_whole_model_where_it_is_selected():
