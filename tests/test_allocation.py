@@ -10,6 +10,7 @@ import time
 from itertools import product
 from pathlib import Path
 
+import gguf
 import numpy as np
 import pandas as pd
 import pytest
@@ -435,7 +436,6 @@ def test_gptqmodel_finds_the_bits_of_every_linear_map_of_a_layer():
 
 @pytest.mark.parametrize(("model", "arch"), [(neox(), "GPTNEOX"), (llama(tied=False), "LLAMA")], ids=["neox", "llama"])
 def test_llama_cpp_knows_tensors_and_types(model, arch):
-    gguf = pytest.importorskip("gguf", reason="the package gguf, which names llama.cpp's tensors, is not installed")
     lines = exported(allocation_of(model), LLAMA_CPP, group=0).splitlines()
     names = gguf.get_tensor_name_map(getattr(gguf.MODEL_ARCH, arch), 3)
     modules = {view.parameter.removesuffix(".weight") for view in iterate(model) if view.is_matrix}
