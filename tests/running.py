@@ -45,8 +45,8 @@ class Run:
         return found
 
     def id_of(self, who: str) -> int:
-        """The first process, in the order of their start, whose command line begins so."""
-        return next(pid for pid, command in sorted(self.alive().items()) if command.startswith(who))
+        """The first process, in the order of their start, whose command line begins so; its number may be the larger."""
+        return min((pid for pid, command in self.alive().items() if command.startswith(who)), key=started)
 
     def ends(self, seconds: float) -> None:
         """Fails where a process is left after so many seconds."""
@@ -72,3 +72,8 @@ class Run:
             with suppress(OSError):
                 os.kill(pid, signal.SIGKILL)
         self.ends(60)
+
+
+def started(process: int) -> int:
+    """When a process was started, in the kernel's ticks."""
+    return int(Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[19])
