@@ -45,7 +45,7 @@ class Run:
         return found
 
     def id_of(self, who: str) -> int:
-        """The first process, in the order of their start, whose command line begins so; its number may be the larger."""
+        """The first process whose command line begins so, in the order of their start: numbers begin anew."""
         return min((pid for pid, command in self.alive().items() if command.startswith(who)), key=started)
 
     def ends(self, seconds: float) -> None:
