@@ -1,12 +1,14 @@
 """A population in the config: its design, its mistakes, and a small one run by the real Snakemake."""
 
 import copy
+import os
 import random
 import subprocess
 import sys
 import time
 import zipfile
 from collections import Counter
+from pathlib import Path
 
 import pytest
 import yaml
@@ -237,4 +239,6 @@ def test_a_population_killed_at_random_moments_comes_to_the_same_tables(results,
 
 def finished(folder):
     """The Parquet files of a study that are there."""
-    return list((folder / "results").rglob("*.parquet"))
+    # A folder that is still being written may be gone when it is looked into, which os.walk passes over.
+    walked = os.walk(folder / "results")
+    return [Path(top) / name for top, _, names in walked for name in names if name.endswith(".parquet")]
