@@ -90,10 +90,10 @@ slurm-doctor: $(VENV)/installed
 plan: $(VENV)/installed
 	$(SMDL) plan
 
-# Two tests at a time, the long round of a real SLURM first. SLURM and a browser, where they are missing, are installed
+# Three tests at a time, since those of a real SLURM, the long round first, mostly wait. SLURM and a browser, where they are missing, are installed
 # as root, or their tests are skipped with a word of why.
 test: check
-	$(RUN) -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder
+	$(RUN) -m pytest --numprocesses 3 --dist loadfile --no-loadscope-reorder
 
 check: $(VENV)/installed
 	$(RUN) -m ruff check .

@@ -10,7 +10,7 @@ from hypothesis import settings
 
 ROOT = Path(__file__).parent.parent
 
-# Two tests run at a time: threads beyond a core each would only wait for one another.
+# Three tests run at a time: threads beyond a core each would only wait for one another.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 # No example may fail for the machine's load, and every run tries the same examples.

@@ -206,8 +206,9 @@ def test_a_dictionary_costs_its_entries_and_an_index_a_block():
 
 def test_distinct_blocks_pool_the_tensors_and_pad_each_with_zeros():
     first, second = np.array([1.0, 2.0, 1.0, 2.0, 3.0]), np.array([[1.0, 2.0], [3.0, -0.0]])
-    assignments, entries = distinct_blocks([first, second], block=2)
-    assert entries == 2
+    assignments, motifs = distinct_blocks([first, second], block=2)
+    assert sorted(motifs.tolist()) == [[1, 2], [3, 0]]
+    assert np.array_equal(motifs[assignments].ravel(), [1, 2, 1, 2, 3, 0, 1, 2, 3, 0])
     assert assignments[0] == assignments[1] == assignments[3]
     assert assignments[2] == assignments[4]
 

@@ -226,11 +226,14 @@ def test_a_small_experiment_runs_to_its_end(tmp_path):
         "seed": 3,
         "free_seeds": 2,
         "seeds": 2,
-        "blocks": [4],
-        "blocks_at": 0.3,
-        "capacities": [0.3],
-        "quantized": [4],
-        "pruned": [0.5],
+        "headline": {"choice": "random", "block": 3, "capacity": 0.2},
+        "blocks": [3],
+        "blocks_at": 0.2,
+        "capacities_at": 3,
+        "capacities": [0.2],
+        # None of these arms is among the defaults.
+        "quantized": [5],
+        "pruned": [0.4],
         "quantized_after": [16, 4096],
         "every": 2,
         "text": {"context": 16, "sampling": 32, "test": 16},
@@ -243,8 +246,8 @@ def test_a_small_experiment_runs_to_its_end(tmp_path):
     results = tmp_path / "results/motifs"
     table = read_table(results / "tables/motifs.parquet")
     assert table.groupby("arm")["seed"].nunique().eq(2).all()
-    mosaics = table[table["s"] == 4]
-    assert mosaics["capacity"].eq(0.3).all() and mosaics["dictionary_bits"].gt(0).all()
+    mosaics = table[table["s"] == 3]
+    assert mosaics["capacity"].eq(0.2).all() and mosaics["dictionary_bits"].gt(0).all()
     for row in table[table["status"] != ""].itertuples():
         data = (results / f"models/{row.architecture}/{row.arm}/seed{row.seed}/weights.smdl").read_bytes()
         assert 8 * len(data) == row.file_bits

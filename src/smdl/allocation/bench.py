@@ -47,6 +47,12 @@ class Bench:
         """The matrix as it was."""
         return self._weights[self.views[place]]
 
+    def uses(self, place: int) -> list[str]:
+        """The names of the modules that use a matrix: two where embedding and unembedding are tied."""
+        parameter = self.model.get_parameter(self.views[place].parameter)
+        modules = self.model.named_modules()
+        return [name for name, module in modules if any(own is parameter for own in module.parameters(recurse=False))]
+
     def change(self, place: int, option: int) -> Tensor:
         """What quantization adds to a matrix, float32."""
         original = self.original(place)

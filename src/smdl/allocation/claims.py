@@ -4,10 +4,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Literal
 
-import numpy as np
 import pandas as pd
-from scipy.stats import t as student
 
+from smdl.foundation.interval import half_width
 from smdl.tables.study import CHECKPOINT
 
 CONFIRMED, REFUTED, UNDECIDED = "confirmed", "refuted", "undecided"
@@ -50,9 +49,8 @@ def judged_claims(frontier: pd.DataFrame) -> Iterator[dict[str, Any]]:
         regrets = own.pivot_table(index=CHECKPOINT, columns="score", values="regret")
         for claim in CLAIMS:
             differences = (regrets[claim.other] - regrets[claim.score]).to_numpy()
-            count = len(differences)
             mean = differences.mean()
-            half = student.ppf(0.975, count - 1) * differences.std(ddof=1) / np.sqrt(count) if count > 1 else np.nan
+            half = half_width(differences)
             yield {
                 "quantizer": quantizer,
                 "claim": f"regret of {claim.score} {claim.relation} that of {claim.other}",
@@ -60,7 +58,7 @@ def judged_claims(frontier: pd.DataFrame) -> Iterator[dict[str, Any]]:
                 "estimate": mean,
                 "low": mean - half,
                 "high": mean + half,
-                "checkpoints": count,
+                "checkpoints": len(differences),
                 "verdict": _verdict(claim, mean - half, mean + half),
             }
 

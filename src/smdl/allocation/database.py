@@ -1,5 +1,6 @@
 """What each matrix costs alone: the model with one matrix quantized, at every number of bits."""
 
+import time
 from typing import Any
 
 import numpy as np
@@ -23,6 +24,7 @@ def tensor_errors(bench: Bench, reference: Reference, kept: Kept) -> pd.DataFram
 
 
 def _row(bench: Bench, reference: Reference, place: int, option: int) -> dict[str, Any]:
+    started = time.monotonic()
     with bench.holding({place: option}) as model:
         found = reference.compare(model)
     changes = found.losses - reference.losses
@@ -39,4 +41,5 @@ def _row(bench: Bench, reference: Reference, place: int, option: int) -> dict[st
         "kl": divergences.mean(),
         "kl_median": np.median(divergences),
         "kl_99": np.quantile(divergences, QUANTILE),
+        "seconds": time.monotonic() - started,
     }

@@ -28,6 +28,7 @@ from tqdm import tqdm
 
 from smdl.allocation.kept import Kept
 from smdl.allocation.settings import Allocation, Ladder
+from smdl.compression.weights import touched
 from smdl.llc.diagnostics import standard_error
 from smdl.llc.restriction import restricted_to
 from smdl.llc.sampler import Loss, Walker
@@ -37,7 +38,7 @@ from smdl.models.views import WeightView, iterate
 from smdl.rulers.second_order.spectrum import largest_eigenvalue
 from smdl.tables.allocation import LADDER_KIND, PUBLISHED
 
-# A pass forward and back, in forward passes.
+# A token block forward and back, in blocks forward.
 STEP_PASSES = 3
 # Steps of Lanczos behind the largest curvature.
 STIFFNESS_STEPS = 8
@@ -86,7 +87,7 @@ def climb(
     walker.reset()
     blocks = settings.chains * len(rungs) * sampler.steps * sampler.batch_size
     cost = {
-        "passes": STEP_PASSES * blocks / loss.size / len(rungs),
+        "passes": STEP_PASSES * blocks / len(rungs),
         "seconds": (time.monotonic() - started) / len(rungs),
     }
     return [
@@ -101,8 +102,7 @@ def ladders(loss: BlockLoss, baseline: np.ndarray, settings: Allocation, seed: i
     ``loss`` has second derivatives; its first blocks give the largest curvature of each matrix. On the ladder the
     localisation of a matrix is as wide as its weights are large: gamma is one over their mean square.
     """
-    views = [view for view in iterate(loss.model) if settings.parameters == "all" or view.is_matrix]
-    views = [view for view in views if settings.parameters != "linear" or view.is_linear]
+    views = touched(iterate(loss.model), settings.parameters)
     parts = [
         kept.rows(view.name, lambda view=view: _of_matrix(loss, baseline, view, settings, seed))
         for view in tqdm(views, desc="ladders", unit="matrix", mininterval=5)

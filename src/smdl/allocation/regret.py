@@ -5,8 +5,8 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from scipy.stats import t as student
 
+from smdl.foundation.interval import half_width
 from smdl.tables.allocation import ALL_BUDGETS
 from smdl.tables.study import CHECKPOINT
 
@@ -25,7 +25,7 @@ def regrets(frontier: pd.DataFrame) -> list[dict[str, Any]]:
             # Budgets of a checkpoint are judged by the same blocks: their errors do not average out.
             errors = by_checkpoint["regret_se"].mean().to_numpy()
             count = len(means)
-            half = student.ppf(0.975, count - 1) * means.std(ddof=1) / np.sqrt(count) if count > 1 else np.nan
+            half = half_width(means)
             rows.append(
                 {
                     "quantizer": quantizer,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
@@ -11,6 +11,8 @@ import numpy as np
 import pandas as pd
 
 from smdl.allocation.settings import Allocation
+from smdl.foundation.lazy import Tensor
+from smdl.models.views import iterate, part_of
 
 if TYPE_CHECKING:
     from smdl.allocation.bench import Bench
@@ -37,10 +39,24 @@ class Evidence:
     passes: float = 0.0
     seconds: float = 0.0
 
+    def count(self, passes: float, seconds: float = 0.0) -> None:
+        """Add what a score takes: forward passes, and the seconds that others took for it before."""
+        self.passes += passes
+        self.seconds += seconds
+
     def measured(self, column: str) -> np.ndarray:
         """A column of ``errors``, shape (matrices, options)."""
         table = self.errors.pivot(index="tensor", columns="bits", values=column)
         return table.loc[self.bench.names, list(self.bench.bits)].to_numpy()
+
+
+def by_matrix(loss: BlockLoss, vector: Tensor, names: Sequence[str]) -> list[Tensor]:
+    """What a flat ``vector``, of the length of all the loss's parameters, has at the matrices of these names."""
+    pieces = vector.split([parameter.numel() for parameter in loss.parameters])
+    of = dict(zip(map(id, loss.parameters), pieces, strict=True))
+    views = {view.name: view for view in iterate(loss.model)}
+    own = (views[name] for name in names)
+    return [part_of(loss.model, view, of[id(loss.model.get_parameter(view.parameter))]) for view in own]
 
 
 class Score(ABC):

@@ -7,7 +7,6 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from smdl.compression.scheme import Touched
 from smdl.compression.schemes.round import Group
 from smdl.corpus.settings import CorpusText
 from smdl.settings.base import AS_INTEGER, Distinct, Integer, Number, Positive, Section, section
@@ -55,7 +54,9 @@ class Allocation(Section):
         ("round", "gptq"), min_length=1, description="How matrices are quantized."
     )
     group: Group = 0
-    parameters: Touched = "matrices"
+    parameters: Literal["linear", "matrices"] = Field(
+        "matrices", description="Matrices that get bits: the linear maps in the layers, or these and the embeddings."
+    )
     bits: Annotated[tuple[Bits, ...], Distinct] = Field(
         (2, 3, 4, 5, 6, 7, 8), min_length=2, description="Bits that a matrix may have, rising."
     )

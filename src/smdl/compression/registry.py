@@ -8,6 +8,7 @@ from typing import Any
 
 from smdl.compression import schemes
 from smdl.compression.scheme import Scheme
+from smdl.foundation.declared import declared
 
 
 @cache
@@ -15,19 +16,7 @@ def _declared() -> dict[str, type[Scheme]]:
     modules = (
         importlib.import_module(info.name) for info in pkgutil.iter_modules(schemes.__path__, f"{schemes.__name__}.")
     )
-    return {module.__name__.rpartition(".")[2]: _scheme_of(module) for module in modules}
-
-
-def _scheme_of(module: Any) -> type[Scheme]:
-    """The one scheme that a module declares; those that it imports are others'."""
-    own = [
-        item
-        for item in vars(module).values()
-        if isinstance(item, type) and issubclass(item, Scheme) and item.__module__ == module.__name__
-    ]
-    if len(own) != 1:
-        raise TypeError(f"{module.__name__} declares {len(own)} schemes; a module declares one subclass of Scheme")
-    return own[0]
+    return {module.__name__.rpartition(".")[2]: declared(module, Scheme) for module in modules}
 
 
 SCHEMES = MappingProxyType(_declared())

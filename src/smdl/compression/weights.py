@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -65,8 +65,7 @@ class Weights:
 
     def select(self, parameters: Parameters) -> list[WeightView]:
         """The views that a scheme with the setting ``parameters`` touches."""
-        wanted = {"linear": lambda v: v.is_linear, "matrices": lambda v: v.is_matrix, "all": lambda v: True}
-        return [view for view in self.views if wanted[parameters](view)]
+        return touched(self.views, parameters)
 
     def inputs(self, view: WeightView) -> Tensor | None:
         """E[x x^T] of the inputs x of a linear map over the calibration blocks, at the original weights.
@@ -89,6 +88,12 @@ class Weights:
         """Put the originals back into the model."""
         for view in self.views:
             view.put(self[view])
+
+
+def touched(views: Iterable[WeightView], parameters: Parameters) -> list[WeightView]:
+    """Of the ``views`` of a model those that a scheme with the setting ``parameters`` touches."""
+    wanted = {"linear": lambda v: v.is_linear, "matrices": lambda v: v.is_matrix, "all": lambda v: True}
+    return [view for view in views if wanted[parameters](view)]
 
 
 def _stored(model: nn.Module) -> Stored | None:

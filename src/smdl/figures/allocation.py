@@ -17,7 +17,8 @@ LEAST = 1e-4
 def draw(regret: pd.DataFrame, scores: pd.DataFrame) -> Figure:
     """Left the mean regret over checkpoints (thousandths of a nat), scores in the order of their mean over budgets.
 
-    Right that mean with its 95 % interval over checkpoints against the forward passes that a score takes.
+    Right that mean with its 95 % interval over checkpoints against the forward passes that a score takes, by its number
+    on the left.
     """
     known = regret.dropna(subset=["regret"])
     if known.empty:
@@ -45,7 +46,7 @@ def _map(axis: Axes, rows: pd.DataFrame, order: list[str]) -> None:
     for (y, x), value in np.ndenumerate(values):
         if np.isfinite(value):
             axis.text(x, y, f"{1000 * value:.0f}", ha="center", va="center", fontsize=6.5)
-    axis.set_yticks(range(len(order)), [name.replace("_", " ") for name in order])
+    axis.set_yticks(range(len(order)), [f"{name.replace('_', ' ')}  {place + 1}" for place, name in enumerate(order)])
     axis.set_xticks(range(len(table.columns)), table.columns)
     axis.set_xlabel("budget (effective bits a weight)")
     axis.grid(visible=False)
@@ -56,8 +57,8 @@ def _cost(axis: Axes, overall: pd.DataFrame, passes: pd.Series) -> None:
         x, y = 1 + passes.get(score, 0.0), max(row["regret"], LEAST)
         bars = [[max(y - max(row["low"], LEAST), 0)], [max(row["high"] - y, 0)]] if np.isfinite(row["high"]) else None
         axis.errorbar(x, y, bars, fmt="o", color=COLOURS[0], markersize=4, elinewidth=0.8)
-        side = {"ha": "left", "xytext": (5, 3 if place % 2 else -7)}
-        axis.annotate(score.replace("_", " "), (x, y), textcoords="offset points", fontsize=6.5, **side)
+        side = {"ha": "left", "xytext": (5, 2)} if place % 2 else {"ha": "right", "xytext": (-5, -7)}
+        axis.annotate(str(place + 1), (x, y), textcoords="offset points", fontsize=7, **side)
     axis.set(xscale="log", yscale="log")
     axis.set_xlabel("1 + forward passes over the calibration blocks")
     axis.set_ylabel("mean regret (nats per token)")

@@ -22,6 +22,7 @@ from smdl.report.offline import UNPACK, compressed, decompressed
 RESULTS = re.compile(r"(?<=var results = )\{.*\}(?=;$)", re.MULTILINE)
 PACKED = re.compile(r'(?<=unpack\(")([A-Za-z0-9+/=]+)(?="\))')
 COLUMNS = '{"names": '
+HTML, CSV, SVG = "text/html", "text/csv", "image/svg+xml"
 
 PAGE = Template("""<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><title>Report</title></head><body>
@@ -97,9 +98,6 @@ def one_file(report: str) -> str:
         read=READ,
         frame=compressed(json.dumps(packed)),
     )
-
-
-HTML, CSV, SVG = "text/html", "text/csv", "image/svg+xml"
 
 
 def _content(uri: str) -> tuple[str, bytes]:

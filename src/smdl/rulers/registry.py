@@ -10,6 +10,7 @@ from typing import Any
 import pandas as pd
 
 import smdl.rulers
+from smdl.foundation.declared import declared
 from smdl.rulers.ruler import Ruler
 from smdl.tables import empty
 from smdl.tables.rulers import MEASURES
@@ -31,16 +32,10 @@ def _declared() -> dict[str, type[Ruler]]:
 
 def _ruler_of(module: Any) -> type[Ruler]:
     """The one ruler that a module declares; those that it imports are others'."""
-    own = [
-        item
-        for item in vars(module).values()
-        if isinstance(item, type) and issubclass(item, Ruler) and item.__module__ == module.__name__
-    ]
-    if len(own) != 1:
-        raise TypeError(f"{module.__name__} declares {len(own)} rulers; a module declares one subclass of Ruler")
-    if unknown := set(own[0].gathered) - set(GATHERED):
+    own = declared(module, Ruler)
+    if unknown := set(own.gathered) - set(GATHERED):
         raise TypeError(f"{module.__name__}: {sorted(unknown)} are none of the tables {', '.join(GATHERED)}")
-    return own[0]
+    return own
 
 
 RULERS = MappingProxyType(_declared())

@@ -2,9 +2,8 @@
 
 import numpy as np
 
-from smdl.allocation.score import Evidence, Score
+from smdl.allocation.score import Evidence, Score, by_matrix
 from smdl.models.loading import BlockLoss
-from smdl.models.views import part_of
 
 
 class FirstOrder(Score):
@@ -18,13 +17,11 @@ class FirstOrder(Score):
         bench = evidence.bench
         loss = BlockLoss(bench.model, evidence.reference.blocks)
         gradient = gradient_of(loss, evidence.settings.batch_size)
-        pieces = gradient.split([parameter.numel() for parameter in loss.parameters])
-        parts = dict(zip(map(id, loss.parameters), pieces, strict=True))
-        evidence.passes += 3
-        rows = []
-        for place, view in enumerate(bench.views):
-            own = part_of(bench.model, view, parts[id(bench.model.get_parameter(view.parameter))])
-            rows.append(
-                [float((own * bench.change(place, option)).abs().double().sum()) for option in range(len(bench.bits))]
-            )
-        return np.array(rows)
+        evidence.count(3)
+        parts = by_matrix(loss, gradient.abs(), bench.names)
+        return np.array(
+            [
+                [float((part * bench.change(place, option).abs()).double().sum()) for option in range(len(bench.bits))]
+                for place, part in enumerate(parts)
+            ]
+        )

@@ -16,14 +16,17 @@ class ImportanceMatrix(Score):
         from smdl.compression.calibration import input_moments
 
         moments = input_moments(bench.model, blocks, evidence.settings.batch_size)
-        evidence.passes += 1
+        evidence.count(1)
+        frequencies = torch.from_numpy(np.bincount(blocks.ravel()) / blocks.size)
         rows = []
         for place, view in enumerate(bench.views):
-            if view.module in moments:
-                weights = moments[view.module].diagonal()[None, :]
-            else:
-                counts = np.bincount(blocks.ravel(), minlength=view.shape[0]) / blocks.size
-                weights = torch.from_numpy(counts)[:, None]
+            # The mean squares of a linear map's inputs stand for its columns, those of an embedding's for its rows.
+            weights = torch.zeros(view.shape, dtype=torch.float64)
+            for module in bench.uses(place):
+                if module in moments:
+                    weights += moments[module].diagonal()
+                else:
+                    weights[: len(frequencies)] += frequencies[:, None]
             changes = (bench.change(place, option).cpu().double() for option in range(len(bench.bits)))
             rows.append([float((weights * change.square()).sum()) for change in changes])
         return np.array(rows)

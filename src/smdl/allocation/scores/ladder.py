@@ -15,8 +15,7 @@ class Ladder(Score):
     def damages(self, evidence: Evidence) -> np.ndarray:
         bench = evidence.bench
         own = evidence.ladder[evidence.ladder["kind"] == LADDER_KIND]
-        evidence.passes += own["passes"].sum()
-        evidence.seconds += own["seconds"].sum()
+        evidence.count(own["passes"].sum() / len(evidence.reference.blocks), own["seconds"].sum())
         n_beta, curvatures = 1 / evidence.settings.ladder.tolerance, []
         for place, name in enumerate(bench.names):
             rungs = own[own["tensor"] == name].sort_values("n_beta")

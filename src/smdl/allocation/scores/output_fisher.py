@@ -1,5 +1,8 @@
 """AutoQuantize: squared changes of a matrix's outputs, weighted by the squared gradients of the loss on them."""
 
+from collections.abc import Iterator
+from itertools import chain, product
+
 import numpy as np
 import torch
 
@@ -15,8 +18,8 @@ class OutputFisher(Score):
     def damages(self, evidence: Evidence) -> np.ndarray:
         bench, reference = evidence.bench, evidence.reference
         model = bench.model
-        modules = dict(model.named_modules())
-        served = {view.module: modules[view.module] for view in bench.views}
+        uses = [bench.uses(place) for place in range(len(bench.views))]
+        served = {name: model.get_submodule(name) for name in chain.from_iterable(uses)}
         seen: dict[str, tuple[torch.Tensor, torch.Tensor]] = {}
 
         def hook(name: str):
@@ -38,12 +41,18 @@ class OutputFisher(Score):
             # The loss of a token, not of the mean: gradients of different tokens are squared apart.
             (losses.sum() * (tokens.shape[1] - 1)).backward()
             with torch.no_grad():
-                for place, view in enumerate(bench.views):
-                    inputs, output = seen[view.module]
-                    for option in range(len(bench.bits)):
-                        with bench.holding({place: option}):
-                            change = served[view.module].forward(inputs) - output
-                        total[place, option] += float((output.grad * change).double().square().sum())
+                for place, option, name in _each(uses, len(bench.bits)):
+                    inputs, output = seen[name]
+                    with bench.holding({place: option}):
+                        change = served[name].forward(inputs) - output
+                    total[place, option] += float((output.grad * change).double().square().sum())
             model.zero_grad(set_to_none=True)
-        evidence.passes += 3 + len(bench.bits)
+        evidence.count(3 + len(bench.bits))
         return total / reference.blocks.size
+
+
+def _each(uses: list[list[str]], options: int) -> Iterator[tuple[int, int, str]]:
+    """Every matrix at every option in every module that uses it."""
+    for place, names in enumerate(uses):
+        for option, name in product(range(options), names):
+            yield place, option, name

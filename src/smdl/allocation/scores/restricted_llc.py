@@ -13,7 +13,6 @@ class RestrictedLlc(Score):
 
     def damages(self, evidence: Evidence) -> np.ndarray:
         own = evidence.ladder[evidence.ladder["kind"] == PUBLISHED].set_index("tensor").loc[evidence.bench.names]
-        evidence.passes += own["passes"].sum()
-        evidence.seconds += own["seconds"].sum()
+        evidence.count(own["passes"].sum() / len(evidence.reference.blocks), own["seconds"].sum())
         excess = np.maximum(own["llc"] / own["n_beta"], 0.0) * own["gamma"] / evidence.bench.elements
         return excess.to_numpy()[:, None] * evidence.bench.squared_errors()

@@ -6,12 +6,12 @@ from math import log
 import numpy as np
 import pandas as pd
 import torch
-from scipy.stats import t as student
 
 from smdl.experiments.hinton.data import Cases, make
 from smdl.experiments.hinton.network import Shape, output
 from smdl.experiments.hinton.settings import Hinton
 from smdl.experiments.hinton.training import NoisyNetwork, relative_error, ridge, train_exact, train_noisy
+from smdl.foundation.interval import half_width
 from smdl.rulers.codes.noisy import MixturePrior
 
 # Relative errors printed in section 9 of the paper, on its own data; for orientation only.
@@ -63,7 +63,7 @@ def summarise(runs: pd.DataFrame) -> pd.DataFrame:
     for method, group in chosen.groupby("method", sort=False):
         errors = group["test_relative_error"].to_numpy()
         # a single data set has no spread: its interval is not a number
-        half = student.ppf(0.975, len(errors) - 1) * group["test_relative_error"].sem()
+        half = half_width(errors)
         rows.append(
             {
                 "method": method,

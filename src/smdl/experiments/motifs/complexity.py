@@ -7,7 +7,7 @@ from torch import nn
 
 from smdl.compression import registry
 from smdl.compression.scheme import Scheme
-from smdl.compression.weights import Parameters, Weights
+from smdl.compression.weights import Parameters, Weights, touched
 from smdl.foundation.lazy import torch
 from smdl.models.views import iterate
 from smdl.rulers.bdm import block_decompositions
@@ -38,8 +38,7 @@ def matrices(model: nn.Module, part: str = ALL) -> dict[str, np.ndarray]:
 
     Biases and norms are left out: they start as constants, and any training makes them less simple.
     """
-    weights = Weights(model)
-    return {view.name: weights[view].float().cpu().numpy() for view in weights.select(PARAMETERS[part])}
+    return {view.name: view.current().float().cpu().numpy() for view in touched(iterate(model), PARAMETERS[part])}
 
 
 def measures(weights: Matrices, levels: int) -> dict[str, float]:

@@ -112,14 +112,11 @@ _DECODERS = {
 
 
 def _mosaic(weights: Mapping[str, np.ndarray], block: int) -> Encoded | None:
-    tensors = _flat(weights)
-    assignments, entries = distinct_blocks(tensors, block)
-    if entries > MOST_SYMBOLS:
+    assignments, motifs = distinct_blocks(_flat(weights), block)
+    if len(motifs) > MOST_SYMBOLS:
         return None
-    blocks = np.concatenate([np.pad(flat, (0, -flat.size % block)).reshape(-1, block) for flat in tensors])
-    dictionary = blocks[np.unique(assignments, return_index=True)[1]]
     head = {"form": MOSAIC, "block": block, "tensors": _shapes(weights)}
-    return Encoded(MOSAIC, _file(head, _joined(dictionary.tobytes()) + arithmetic_encode(assignments, entries)))
+    return Encoded(MOSAIC, _file(head, _joined(motifs.tobytes()) + arithmetic_encode(assignments, len(motifs))))
 
 
 def _mosaic_decoded(head: dict, body: bytes) -> dict[str, np.ndarray]:

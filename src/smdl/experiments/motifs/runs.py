@@ -112,9 +112,9 @@ def described(model: nn.Module, arm: Arm, blocks: Blocks) -> tuple[dict[str, Any
     bits = 8 * len(file.data)
     mosaic = dict.fromkeys(("motifs", "dictionary_bits", "assignment_bits"))
     if block:
-        assignments, entries = distinct_blocks(list(weights.values()), block)
-        parts = dictionary_and_assignments(assignments, entries, block)
-        mosaic = {"motifs": entries, "dictionary_bits": parts.structure, "assignment_bits": parts.content}
+        assignments, motifs = distinct_blocks(list(weights.values()), block)
+        parts = dictionary_and_assignments(assignments, len(motifs), block)
+        mosaic = {"motifs": len(motifs), "dictionary_bits": parts.structure, "assignment_bits": parts.content}
     raw = b"".join(tensor.tobytes() for tensor in weights.values())
     return {
         **arm.described,

@@ -11,15 +11,14 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from scipy.stats import t as student
 
 from smdl.experiments.motifs.arms import FREE, GPT_NEOX, MOTIFS, QUANTIZED_AFTER, mosaic
 from smdl.experiments.motifs.complexity import ALL, LAYERS, OF_THE_SOURCE, OWN
 from smdl.experiments.motifs.runs import INITIALISED, TRAINED
 from smdl.experiments.motifs.settings import Margins, Mosaics
+from smdl.foundation.interval import half_width
 
 HOLDS, REFUTED, UNDECIDED, MIXED = "holds", "refuted", "undecided", "mixed"
-CONFIDENCE = 0.95
 
 
 @dataclass(frozen=True)
@@ -127,15 +126,10 @@ def judged(values: np.ndarray, margin: float) -> dict[str, Any]:
     """Mean of ``values`` (seeds,), its t interval, and the verdict against ``margin``; NaN are left out."""
     values = np.asarray(values, dtype=float)
     values = values[np.isfinite(values)]
-    count = len(values)
-    if count < 2:
-        mean, half = (values[0] if count else np.nan), np.nan
-    else:
-        mean, error = values.mean(), values.std(ddof=1) / np.sqrt(count)
-        half = student.ppf((1 + CONFIDENCE) / 2, count - 1) * error
+    mean, half = (values.mean() if len(values) else np.nan), half_width(values)
     low, high = mean - half, mean + half
     verdict = HOLDS if low > margin else REFUTED if high < margin else UNDECIDED
-    return {"estimate": mean, "low": low, "high": high, "margin": margin, "seeds": count, "verdict": verdict}
+    return {"estimate": mean, "low": low, "high": high, "margin": margin, "seeds": len(values), "verdict": verdict}
 
 
 def fall(before: pd.Series, after: pd.Series) -> np.ndarray:

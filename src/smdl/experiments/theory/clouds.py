@@ -5,9 +5,9 @@ from collections.abc import Callable
 import numpy as np
 import pandas as pd
 import torch
-from scipy.stats import t as student
 from torch import Tensor
 
+from smdl.foundation.interval import half_width
 from smdl.llc.sampler import Walker
 from smdl.llc.settings import Sampler
 
@@ -63,7 +63,7 @@ def sample(
 def estimate(draws: pd.DataFrame, n_beta: float, confidence: float) -> tuple[float, float, float]:
     """lambda_hat = n_beta E[K] with its interval over independent walkers (Student)."""
     means = n_beta * draws.groupby("walker")["excess"].mean()
-    half = student.ppf((1 + confidence) / 2, len(means) - 1) * means.std() / np.sqrt(len(means))
+    half = half_width(means, confidence)
     return means.mean(), means.mean() - half, means.mean() + half
 
 

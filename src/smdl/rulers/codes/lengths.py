@@ -100,6 +100,6 @@ def _masked_bits(grid: Quantized) -> float:
 
 
 def _motif_bits(grids: dict[str, Quantized], block: int) -> float:
-    assignments, entries = distinct_blocks([grid.codes for grid in grids.values()], block)
+    assignments, motifs = distinct_blocks([grid.codes for grid in grids.values()], block)
     value_bits = np.log2(max(grid.levels for grid in grids.values()))
-    return dictionary_and_assignments(assignments, entries, block, value_bits).total
+    return dictionary_and_assignments(assignments, len(motifs), block, value_bits).total

@@ -49,13 +49,14 @@ def dictionary_and_assignments(
     return TwoParts(entries * block * value_bits, float(min(fixed, coded)))
 
 
-def distinct_blocks(weights: list[np.ndarray], block: int) -> tuple[np.ndarray, int]:
-    """Assignments of all blocks of ``block`` values to the distinct ones among them, and how many of these there are.
+def distinct_blocks(weights: list[np.ndarray], block: int) -> tuple[np.ndarray, np.ndarray]:
+    """Assignments of all blocks of ``block`` values, (N,), to the distinct ones among them, (entries, block).
 
     Each array is flattened and padded with zeros to whole blocks, as in Mosaic-of-Motifs (arXiv:2602.14896).
     """
     blocks = np.concatenate([np.pad(w.ravel(), (0, -w.size % block)).reshape(-1, block) for w in weights])
     # adding zero makes -0.0 and 0.0 one value before rows are compared as bytes
-    rows = np.ascontiguousarray(blocks + 0.0).view(np.dtype((np.void, blocks.dtype.itemsize * block))).ravel()
-    distinct, assignments = np.unique(rows, return_inverse=True)
-    return assignments.ravel(), len(distinct)
+    blocks = np.ascontiguousarray(blocks + blocks.dtype.type(0))
+    rows = blocks.view(np.dtype((np.void, blocks.dtype.itemsize * block))).ravel()
+    _, first, assignments = np.unique(rows, return_index=True, return_inverse=True)
+    return assignments.ravel(), blocks[first]

@@ -1,14 +1,13 @@
 """Loss and learning coefficient against the bits of a file, arm by arm."""
 
 import matplotlib.pyplot as plt
-import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from scipy.stats import t as student
 
 from smdl.experiments.motifs.arms import FREE, GPT_NEOX, MOTIFS, MOTIFS_AFTER, PRUNED, QUANTIZED, QUANTIZED_AFTER
 from smdl.figures.style import COLOURS, MARKERS, STYLE, nothing
+from smdl.foundation.interval import half_width
 
 METHODS = (FREE, *MOTIFS.values(), QUANTIZED, PRUNED, QUANTIZED_AFTER, MOTIFS_AFTER)
 LOOKS = dict(zip(METHODS, zip(COLOURS[::-1], MARKERS, strict=True), strict=True))
@@ -49,10 +48,4 @@ def _points(axis: Axes, rows: pd.DataFrame, column: str, method: str) -> None:
         look = {"fmt": marker, "color": colour, "markersize": 5, "elinewidth": 0.9, "mfc": colour if whole else "white"}
         label = {"label": method} if number == 0 else {}
         x, y = own["bits_per_weight"], own[column]
-        axis.errorbar(x.mean(), y.mean(), _half(y), _half(x), **look, **label)
-
-
-def _half(values: pd.Series) -> float:
-    """Half the width of the 95 % t interval of the mean."""
-    count = values.notna().sum()
-    return float(student.ppf(0.975, count - 1) * values.sem()) if count > 1 else np.nan
+        axis.errorbar(x.mean(), y.mean(), half_width(y.dropna()), half_width(x.dropna()), **look, **label)
