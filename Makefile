@@ -90,8 +90,8 @@ slurm-doctor: $(VENV)/installed
 plan: $(VENV)/installed
 	$(SMDL) plan
 
-# Three tests at a time, since those of a real SLURM, the long round first, mostly wait. SLURM and a browser, where they are missing, are installed
-# as root, or their tests are skipped with a word of why.
+# Three tests at a time, since those of a real SLURM, the long round first, mostly wait. SLURM and a browser, where they
+# are missing, are installed as root, or their tests are skipped with a word of why.
 test: check
 	$(RUN) -m pytest --numprocesses 3 --dist loadfile --no-loadscope-reorder
 

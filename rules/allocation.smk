@@ -3,7 +3,10 @@
 ALLOCATED = [table for table, theme in gathered().items() if theme == "tables.allocation"]
 # What decides how matrices are quantized.
 QUANTIZED = ["parameters", "group", "bits", "batch_size"]
-OF_CORPUS = {"blocks": "<results>/corpus/blocks.npy", "splits": "<results>/corpus/splits.parquet"}
+# The model twice, what is passed through it, and every matrix at every number of bits.
+COPIES = 5 + (len(STUDY.allocation.bits) if STUDY.allocation else 0)
+# Passes over the calibration blocks before a rate is measured: those of a model of a hundred matrices.
+PASSES = {"tensor_errors": 700, "ladder": 25_000, "allocation": 3000}
 
 
 rule tensor_errors:
@@ -18,7 +21,7 @@ rule tensor_errors:
     conda:
         "../envs/model.yaml"
     resources:
-        **asks(12, allocation_tokens(1000), dtype="float32"),
+        **asks(COPIES, allocation_tokens(PASSES["tensor_errors"]), dtype="float32"),
     params:
         version=stage_version("allocation"),
         folder=checkpoint,
@@ -40,7 +43,7 @@ rule ladder:
     conda:
         "../envs/model.yaml"
     resources:
-        **asks(6, allocation_tokens(1000), dtype="float32"),
+        **asks(6, allocation_tokens(PASSES["ladder"]), dtype="float32"),
     params:
         version=stage_version("allocation"),
         seed=config["seed"],
@@ -67,7 +70,7 @@ rule allocation:
     conda:
         "../envs/model.yaml"
     resources:
-        **asks(12, allocation_tokens(3000), dtype="float32"),
+        **asks(COPIES, allocation_tokens(PASSES["allocation"]), dtype="float32"),
     params:
         version=stage_version("allocation"),
         seed=config["seed"],

@@ -60,6 +60,13 @@ RESTRICTIONS = {name.replace(" ", "-"): name for name in STUDY.llc.restrictions}
 BLOCKS = range(math.ceil(STUDY.llc.chains / STUDY.llc.chains_per_job))
 
 
+# The token blocks of the study, and which split each is of.
+OF_CORPUS = {
+    "blocks": "<results>/corpus/blocks.npy",
+    "splits": "<results>/corpus/splits.parquet",
+}
+
+
 def of_models(such):
     """A regular expression for the models of which ``such`` holds; where there are none it matches nothing."""
     return "|".join(re.escape(model) for model, its in MODELS.items() if such(its)) or "(?!)"
@@ -160,10 +167,7 @@ def of_making(*names):
 def read_by_source(source):
     """What a source's job reads; where weights are temporary it waits for its turn."""
     files = {
-        "corpus": {
-            "blocks": "<results>/corpus/blocks.npy",
-            "splits": "<results>/corpus/splits.parquet",
-        },
+        "corpus": OF_CORPUS,
         "listing": {
             "listing": ancient("<results>/audit/listing.parquet"),
             "screening": ancient("<results>/audit/screening.parquet"),
@@ -510,12 +514,8 @@ def csv(table):
 def read_by(ruler):
     """What the job of a ruler reads beside the checkpoint."""
     declared = DECLARED_RULERS[ruler]
-    corpus = {
-        "blocks": "<results>/corpus/blocks.npy",
-        "splits": "<results>/corpus/splits.parquet",
-    }
     curves = {"curves": compressed(declared.follows)["curves"]} if declared.follows else {}
-    return {**(corpus if declared.runs_model else {}), **curves}
+    return {**(OF_CORPUS if declared.runs_model else {}), **curves}
 
 
 def ruler_asks(ruler):
