@@ -4,20 +4,46 @@ snakemake --profile profiles/slurm                                   the study o
 snakemake --profile profiles/local --configfile config.mini.yaml     the mini study, on this machine
 """
 
+import os
+import shlex
+import sys
+
+from snakemake.settings.types import DeploymentMethod
 from snakemake.utils import min_version
 
-from smdl.runtime.snakefile import read_from_git
-
 min_version("9.20")
+
+# Where this file is from, as pip names it: a folder, or a git repository with a branch, tag or commit.
+ORIGIN = str(workflow.current_basedir).replace(f"{os.sep}@", "@")
+if not (os.path.isabs(ORIGIN) or ORIGIN.startswith("git+")):
+    ORIGIN = f"git+https://{ORIGIN}"
+
+try:
+    from smdl.runtime.snakefile import check_library, read_from_git
+except ModuleNotFoundError as missing:
+    if missing.name != "smdl":
+        raise
+    sys.exit(
+        "smdl, the library of this workflow, is not installed where Snakemake is; to install it:"
+        f" {shlex.quote(sys.executable)} -m pip install {shlex.quote(ORIGIN)}"
+    )
+
 read_from_git()
+check_library(workflow, ORIGIN)
 
 
 if not workflow.config_settings.configfiles:
 
-    configfile: f"{workflow.basedir}/config.yaml"
+    configfile: f"{workflow.current_basedir}/config.yaml"
 
 
 include: "rules/common.smk"
+
+
+# Only where the profile asks for images (containers/): Snakemake refuses a path with a space even if no image is used.
+if DeploymentMethod.APPTAINER in workflow.deployment_settings.deployment_method:
+
+    container: f"{workflow.current_basedir}/containers/smdl.sif"
 
 
 pathvars:
@@ -25,18 +51,14 @@ pathvars:
     logs=f"results/{config['study']}/logs",
 
 
-localrules:
-    all,
-
-
 rule all:
-    default_target: True
     input:
         "<results>/config.yaml",
         collect("<results>/tables/{table}.{format}", table=TABLES, format=["parquet", "csv"]),
         of_figures("<results>/figures/{figure}.svg"),
         of_figures("<results>/figures/{figure}.png"),
         collect("<results>/report/{page}.html", page=PAGES),
+    localrule: True
 
 
 include: "rules/models.smk"

@@ -16,7 +16,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-import numpy as np
+from smdl.gpu.pythia import SHAPES, random_blocks, random_model
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -29,22 +29,8 @@ MODES = {
     "weights and anchor bfloat16, gradient accumulated": {"dtype": "bfloat16", "sequences_at_once": 1},
     "weights, anchor and second moment bfloat16": {"dtype": "bfloat16", "second_moment": "bfloat16"},
 }
-# Shapes of Pythia 70m and 160m: layers, width, heads, vocabulary, context.
-SIZES = {"pythia-70m": (6, 512, 8, 50304, 16), "pythia-160m": (12, 768, 12, 50304, 16)}
+SIZES, CONTEXT = ("pythia-70m", "pythia-160m"), 16
 ACCURACY_CASES = 4
-# Layers, width, weights.
-PYTHIA = {
-    "14m": (6, 128, 14067712),
-    "31m": (6, 256, 30494720),
-    "70m": (6, 512, 70426624),
-    "160m": (12, 768, 162322944),
-    "410m": (24, 1024, 405334016),
-    "1b": (16, 2048, 1011781632),
-    "1.4b": (24, 2048, 1414647808),
-    "2.8b": (32, 2560, 2775208960),
-    "6.9b": (32, 4096, 6857302016),
-    "12b": (36, 5120, 11846072320),
-}
 # How a chain may run: mode, and token blocks per backward pass (32: all of them, with checkpointing).
 CHAINS = {
     "float32": ("float32", 32),
@@ -64,7 +50,7 @@ def main() -> None:
         print(gpus(json.loads(asked.output.read_text())["modes"]))
         return
     result = {"sizes": {size: parameters(size) for size in SIZES}, "modes": {}}
-    imports = run("imports", next(iter(SIZES)))
+    imports = run("imports", SIZES[0])
     for mode in MODES:
         bytes_used = {size: run(mode, size) - imports for size in SIZES}
         small, large = SIZES
@@ -84,17 +70,18 @@ def main() -> None:
 def gpus(measured: dict[str, dict]) -> str:
     """Memory (GB) of a chain of each Pythia size by mode, as a table in Markdown; minibatches of 32 blocks of 1024.
 
-    Bytes a parameter as measured, times the weights; activations as in smdl.runtime.cluster.resources, or, with
+    Bytes a parameter as measured, times the weights; activations as in smdl.models.shape, or, with
     checkpointing, the inputs of all layers and what one layer keeps. Float32 weights compute under autocast.
     """
     lines = ["| Pythia | " + " | ".join(CHAINS) + " |", "|---" * (len(CHAINS) + 1) + "|"]
-    for size, (layers, width, weights) in PYTHIA.items():
+    for size, (layers, width, *_) in SHAPES.items():
+        weights = parameters(size)
         needs = []
         for mode, blocks in CHAINS.values():
             held = 4 if mode.startswith(("float32", "anchor")) else 2
             kept = layers * width * held + 34 * width if blocks == 32 else 34 * width * layers
             needs.append(measured[mode]["bytes_a_parameter"] * weights + blocks * 1024 * (kept + 12 * 50432))
-        lines.append(f"| {size} | " + " | ".join(_fit(need / 1e9) for need in needs) + " |")
+        lines.append(f"| {size.removeprefix('pythia-')} | " + " | ".join(_fit(need / 1e9) for need in needs) + " |")
     return "\n".join(lines)
 
 
@@ -106,8 +93,8 @@ def _fit(need: float) -> str:
 
 def parameters(size: str) -> int:
     """Weights of a GPT-NeoX model with untied embeddings."""
-    layers, hidden, _, vocabulary, _ = SIZES[size]
-    return layers * (12 * hidden**2 + 13 * hidden) + 2 * hidden + 2 * vocabulary * hidden
+    layers, hidden, _, rows = SHAPES[size]
+    return layers * (12 * hidden**2 + 13 * hidden) + 2 * hidden + 2 * rows * hidden
 
 
 def run(mode: str, size: str) -> float:
@@ -124,16 +111,15 @@ def worker(mode: str, size: str) -> None:
     from smdl.llc.sampler import Walker
     from smdl.llc.settings import Memory, Sampler
     from smdl.models.loading import BlockLoss
-    from smdl.sources.train import Architecture
-    from smdl.sources.training import new_model
 
     if mode != "imports":
         options = dict(MODES[mode])
-        torch.set_default_dtype(getattr(torch, options.pop("dtype", "float32")))
-        layers, hidden, heads, vocabulary, context = SIZES[size]
-        model = new_model(Architecture(layers=layers, hidden=hidden, heads=heads), vocabulary, context, 0)
+        dtype = getattr(torch, options.pop("dtype", "float32"))
+        # Drawn in that precision: a copy in float32 would be the peak.
+        torch.set_default_dtype(dtype)
+        model = random_model(size, CONTEXT, torch.device("cpu"), dtype)
         torch.set_default_dtype(torch.float32)
-        blocks = np.random.default_rng(0).integers(0, vocabulary, (8, context))
+        blocks = random_blocks(8, CONTEXT)
         parts = options.pop("sequences_at_once", None)
         settings = Sampler(lr=1e-5, batch_size=2, draws=4, sequences_at_once=parts)
         for _ in Walker(BlockLoss(model, blocks), settings, memory=Memory(**options)).walk(0, 0, 30.0):

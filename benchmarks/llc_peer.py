@@ -4,7 +4,9 @@
 
 The peer is installed into an environment of its own (--folder), which reuses this environment's torch and transformers.
 Both run in fresh processes, in turn, on the same two models: one of Pythia-70m's shape with random weights (``large``)
-and one trained on the spot on the King James Bible (``trained``), with the same token blocks, settings and seeds.
+and one trained on the spot on the King James Bible (``trained``), with the same token blocks, settings and seeds. On a
+machine with a GPU ``--models 70m 410m 1.4b`` compares time and memory there, at shapes of Pythia with random weights
+and minibatches of 8 blocks, since the peer passes them at once; ``--models`` alone only installs the peer.
 """
 
 import argparse
@@ -25,7 +27,11 @@ SETTINGS = {"n_beta": 30.0, "gamma": 300.0, "alpha": 0.99, "eps_rms": 0.1}
 MODELS = {
     "large": {"architecture": (6, 512, 8, 50304, 128), "training": 0, "batch_size": 2, "lr": 3e-4, "steps": 5},
     "trained": {"architecture": (4, 64, 4, 256, 64), "training": 400, "batch_size": 16, "lr": 1e-4, "steps": 60},
+    "70m": {"architecture": (6, 512, 8, 50304, 1024), "training": 0, "batch_size": 8, "lr": 3e-4, "steps": 12},
+    "410m": {"architecture": (24, 1024, 16, 50304, 1024), "training": 0, "batch_size": 8, "lr": 1e-4, "steps": 12},
+    "1.4b": {"architecture": (24, 2048, 16, 50304, 1024), "training": 0, "batch_size": 8, "lr": 3e-5, "steps": 12},
 }
+USUAL = ("large", "trained")
 SEQUENCES = 512
 SPLITS = {"sampling": SEQUENCES, "evaluation": 64, "calibration": 64}
 PATH_STEPS = 5
@@ -41,7 +47,7 @@ def main() -> None:
     parser.add_argument("--output", type=Path, default=ROOT / "results/benchmarks/llc_peer.json")
     parser.add_argument("--repeats", type=int, default=5, help="runs of each, in turn")
     parser.add_argument("--seeds", type=int, default=40, help="estimates of each whose spread is the standard error")
-    parser.add_argument("--models", nargs="+", default=list(MODELS), choices=list(MODELS))
+    parser.add_argument("--models", nargs="*", default=USUAL, choices=list(MODELS))
     asked = parser.parse_args()
     python = install_peer(asked.folder / "environment", PEER)
     result = {"peer": PEER, "settings": SETTINGS, "models": MODELS, "ratios": {}, "profile": {}}
@@ -49,6 +55,8 @@ def main() -> None:
         folder = prepare(name, asked.folder / name)
         result["ratios"][name] = compare(name, folder, python, asked.repeats, asked.seeds)
         print_ratios(name, result["ratios"][name])
+        if name not in USUAL:
+            continue
         result["profile"][name] = run(sys.executable, "profile", name, folder, 0)
         print(name, "milliseconds of our step:", result["profile"][name], flush=True)
     from smdl.foundation.files import replacing
@@ -111,8 +119,9 @@ def compare(name: str, folder: Path, python: Path, repeats: int, seeds: int) -> 
         "step_over_floor": [a["step"] / b["step"] for a, b in zip(ours, floor, strict=True)],
         "step_vs_peer": [b["step"] / a["step"] for a, b in zip(ours, peer, strict=True)],
         "memory_vs_peer": [a["memory"] / b["memory"] for a, b in zip(ours, peer, strict=True)],
-        "path_max_difference": paths(name, folder, python),
     }
+    if name in USUAL:
+        found["path_max_difference"] = paths(name, folder, python)
     if name == "trained":
         found |= errors(name, folder, python, seeds, float(np.median([its["step"] for its in peer])))
     return {key: {"min": min(v), "median": float(np.median(v)), "max": max(v)} for key, v in found.items()}
@@ -179,13 +188,32 @@ def worker(which: str, name: str, folder: str, seed: str) -> None:
         "peer_estimates": peer_estimates,
     }[which]
     found = work(model, blocks, MODELS[name], int(seed), Path(folder))
-    print(json.dumps({**found, "memory": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024}))
+    print(json.dumps({**found, "memory": peak_mb()}))
+
+
+def peak_mb() -> float:
+    """The largest memory of this process (MB): of the GPU where there is one."""
+    import torch
+
+    if torch.cuda.is_available():
+        return torch.cuda.max_memory_allocated() / 2**20
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+
+
+def wait() -> None:
+    """Until a GPU has done what it was told."""
+    import torch
+
+    if torch.cuda.is_available():
+        torch.cuda.synchronize()
 
 
 def load(folder: str):
+    import torch
     from transformers import AutoModelForCausalLM
 
-    return AutoModelForCausalLM.from_pretrained(folder, dtype="float32"), np.load(Path(folder) / "blocks.npy")
+    model = AutoModelForCausalLM.from_pretrained(folder, dtype="float32")
+    return model.to("cuda" if torch.cuda.is_available() else "cpu"), np.load(Path(folder) / "blocks.npy")
 
 
 def our_loss(model, blocks: np.ndarray):
@@ -209,6 +237,7 @@ def ours(model, blocks, about, seed, folder) -> dict[str, float]:
     walker = Walker(loss, our_settings(about, about["steps"]))
     times, last = [], time.perf_counter()
     for _ in walker.walk(seed, 0, SETTINGS["n_beta"]):
+        wait()
         times.append(time.perf_counter() - last)
         last = time.perf_counter()
     return {"step": float(np.median(times[1:]))}
@@ -234,7 +263,7 @@ def profile(model, blocks, about, seed, folder) -> dict[str, float]:
 
     type(loss).__call__ = timed("forward", type(loss).__call__)
     torch.Tensor.backward = timed("backward", torch.Tensor.backward)
-    sampler.Walker._update = timed("update", sampler.Walker._update)
+    sampler.Walker._take = timed("update", sampler.Walker._take)
     sampler.minibatch = timed("minibatch", sampler.minibatch)
     walker = sampler.Walker(loss, our_settings(about, about["steps"]))
     start = time.perf_counter()
@@ -292,6 +321,7 @@ def floor(model, blocks, about, seed, folder) -> dict[str, float]:
         for parameter in loss.parameters:
             parameter.grad = None
         loss(sequences).mean().backward()
+        wait()
         times.append(time.perf_counter() - start)
     return {"step": float(np.median(times[1:]))}
 
@@ -304,6 +334,7 @@ def peer(model, blocks, about, seed, folder) -> dict[str, float]:
 
     def timed(self, *arguments, **named):
         found = step(self, *arguments, **named)
+        wait()
         ends.append(time.perf_counter())
         return found
 
@@ -360,7 +391,7 @@ def path_ours(model, blocks, about, seed, folder) -> dict[str, float]:
     walker = Walker(loss, our_settings(about, PATH_STEPS))
     np.save(
         folder / "path_ours.npy",
-        np.stack([walker.weights.numpy().copy() for _ in walker.walk(0, 0, SETTINGS["n_beta"])]),
+        np.stack([walker.weights.cpu().numpy().copy() for _ in walker.walk(0, 0, SETTINGS["n_beta"])]),
     )
     return {}
 
@@ -397,9 +428,10 @@ def path_peer(model, blocks, about, seed, folder) -> dict[str, float]:
         now.update(step=step, place=0)
         sequences = minibatch(0, 0, step, len(blocks), about["batch_size"])
         optimizer.zero_grad()
-        compute_per_token_loss(model, torch.from_numpy(blocks[sequences])).mean().backward()
+        tokens = torch.from_numpy(blocks[sequences]).to(model.device)
+        compute_per_token_loss(model, tokens).mean().backward()
         optimizer.step()
-        path.append(torch.cat([p.detach().flatten() for p in parameters]).numpy())
+        path.append(torch.cat([p.detach().flatten() for p in parameters]).cpu().numpy())
     np.save(folder / "path_peer.npy", np.stack(path))
     return {}
 

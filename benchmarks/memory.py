@@ -16,32 +16,16 @@ import threading
 import time
 from pathlib import Path
 
-SHAPES = {
-    "14m": (6, 128, 4),
-    "70m": (6, 512, 8),
-    "160m": (12, 768, 12),
-    "410m": (24, 1024, 16),
-}
-VOCABULARY = 50304
 CONTEXT, BLOCKS = 16, 4
 
 
 def make(shape: str, folder: Path) -> None:
     """A checkpoint of random weights in float16."""
     import torch
-    from transformers import GPTNeoXConfig, GPTNeoXForCausalLM
 
-    layers, hidden, heads = SHAPES[shape]
-    torch.manual_seed(0)
-    config = GPTNeoXConfig(
-        vocab_size=VOCABULARY,
-        hidden_size=hidden,
-        intermediate_size=4 * hidden,
-        num_hidden_layers=layers,
-        num_attention_heads=heads,
-        tie_word_embeddings=False,
-    )
-    GPTNeoXForCausalLM(config).half().save_pretrained(folder)
+    from smdl.gpu.pythia import random_model
+
+    random_model(f"pythia-{shape}", 2048, torch.device("cpu"), torch.float16).save_pretrained(folder)
 
 
 class Peak:
@@ -78,12 +62,13 @@ def measure(what: str, folder: str, dtype: str) -> dict[str, float]:
 
     from smdl.compression.settings import SETTINGS, Measurement
     from smdl.compression.sweep import sweep
+    from smdl.gpu.pythia import random_blocks
     from smdl.llc.chains import sample
     from smdl.llc.settings import Sampler
     from smdl.llc.state import StateStore
     from smdl.models.loading import BlockLoss, load
 
-    blocks = np.random.default_rng(0).integers(0, VOCABULARY, (BLOCKS, CONTEXT)).astype(np.uint32)
+    blocks = random_blocks(BLOCKS, CONTEXT).astype(np.uint32)
     with Peak() as peak:
         model = load(folder, dtype)
         if what == "sweep":

@@ -3,8 +3,6 @@
 ALLOCATED = [table for table, theme in gathered().items() if theme == "tables.allocation"]
 # What decides how matrices are quantized.
 QUANTIZED = ["parameters", "group", "bits", "batch_size"]
-# The model twice, what is passed through it, and every matrix at every number of bits.
-COPIES = 5 + (len(STUDY.allocation.bits) if STUDY.allocation else 0)
 # Passes over the calibration blocks before a rate is measured: those of a model of a hundred matrices.
 PASSES = {"tensor_errors": 700, "ladder": 25_000, "allocation": 3000}
 
@@ -21,7 +19,7 @@ rule tensor_errors:
     conda:
         "../envs/model.yaml"
     resources:
-        **asks(COPIES, allocation_tokens(PASSES["tensor_errors"]), dtype="float32"),
+        **asks("tensor_errors", allocation_tokens(PASSES["tensor_errors"])),
     params:
         version=stage_version("allocation"),
         folder=checkpoint,
@@ -40,10 +38,12 @@ rule ladder:
         table="<results>/allocation/{model}/step{step}/ladder.parquet",
     log:
         "<logs>/ladder/{model}/step{step}.log",
+    # The longest jobs: begun first, none of them is left alone at the end.
+    priority: 1
     conda:
         "../envs/model.yaml"
     resources:
-        **asks(6, allocation_tokens(PASSES["ladder"]), dtype="float32"),
+        **asks("ladder", allocation_tokens(PASSES["ladder"])),
     params:
         version=stage_version("allocation"),
         seed=config["seed"],
@@ -70,7 +70,7 @@ rule allocation:
     conda:
         "../envs/model.yaml"
     resources:
-        **asks(COPIES, allocation_tokens(PASSES["allocation"]), dtype="float32"),
+        **asks("allocation", allocation_tokens(PASSES["allocation"])),
     params:
         version=stage_version("allocation"),
         seed=config["seed"],

@@ -1,11 +1,6 @@
 """Whether checkpoints are what their names say: before they are downloaded, from a hub's listing, and once measured."""
 
 
-localrules:
-    listing,
-    screening,
-
-
 rule listing:
     """Ask the hubs which files each checkpoint has, and pin every branch to the commit it means now."""
     output:
@@ -14,6 +9,7 @@ rule listing:
     log:
         "<logs>/audit/listing.log",
     retries: 2
+    localrule: True
     conda:
         "../envs/model.yaml"
     params:
@@ -23,6 +19,7 @@ rule listing:
                     "repo": its.repo,
                     "revision": its.revision,
                     "steps": its.steps,
+                    "labels": its.labels,
                     "schemes": [name for name in its.schemes if name in CHOOSY],
                 }
                 for model, its in MODELS.items()
@@ -42,6 +39,7 @@ rule screening:
         csv="<results>/audit/screening.csv",
     log:
         "<logs>/audit/screening.log",
+    localrule: True
     conda:
         "../envs/analysis.yaml"
     params:

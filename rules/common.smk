@@ -3,8 +3,10 @@
 import math
 import re
 import sys
+from functools import cache
 from pathlib import Path
 
+from smdl.compression.passes import passes
 from smdl.compression.registry import SCHEMES as DECLARED
 from smdl.figures import registry as figures
 from smdl.llc.settings import Sampler, sampler_of
@@ -12,10 +14,11 @@ from smdl.models.architectures import CHOOSY
 from smdl.rulers.registry import GATHERED
 from smdl.rulers.registry import RULERS as DECLARED_RULERS
 from smdl.rulers.registry import build as build_ruler
+from smdl.runtime.cluster import memory
 from smdl.runtime.cluster import resources as needs
 from smdl.foundation.errors import StudyError
 from smdl.runtime.fingerprint import text_fingerprint, weights_fingerprint
-from smdl.runtime.snakefile import as_given, before_jobs, begin, canonical
+from smdl.runtime.snakefile import alone, as_given, before_jobs, begin, canonical
 from smdl.runtime.stages import stage_version
 from smdl.settings.config import plain
 from smdl.sources.registry import SOURCES as DECLARED_SOURCES
@@ -95,12 +98,29 @@ def of_schemes(pattern):
     ]
 
 
+def size_of(model):
+    """Number of weights of a model."""
+    return STUDY.size(model, needs.vocabulary(STUDY.corpus.tokenizer))
+
+
+@cache
+def needs_of(model):
+    """What jobs on a model need of memory, by rule."""
+    return memory.needs(STUDY, model)
+
+
+if problems := list(memory.too_large(STUDY)):
+    sys.exit("\n".join(f"error: {line}" for line in problems))
+
+
 def taken_of(model):
     """The rulers of a model that have a job per checkpoint; one that follows a scheme's curve needs the scheme."""
     return [
         name
         for name, ruler in RULERS.items()
-        if ruler.tables and (not ruler.follows or ruler.follows in MODELS[model].schemes)
+        if ruler.tables
+        and (not ruler.follows or ruler.follows in MODELS[model].schemes)
+        and ruler.takes(size_of(model))
     ]
 
 
@@ -189,8 +209,7 @@ def source_asks(source):
     """What a source's job asks a cluster for; one with the network runs beside Snakemake, few at a time."""
     if source.making.network:
         return {"hub": 1}
-    asked = asks(source.making.copies, lambda wc: STUDY.tokens(wc.model))
-    return asked if source.making.runs_model else {**asked, "gpu": 0}
+    return asks(source.making.rule, lambda wc: STUDY.tokens(wc.model))
 
 
 def decided_by_source(wildcards):
@@ -281,20 +300,27 @@ def chains_of_block(wildcards):
     return list(range(first, min(first + size, STUDY.llc.chains)))
 
 
-def asks(copies, tokens, finished=None, dtype=None):
-    """What a job on one model asks a cluster for; without effect on one machine.
+def asks(rule, tokens, finished=None, dtype="float32"):
+    """What a job of a rule on one model asks a cluster for; without effect on one machine, except for the GPU.
 
-    ``copies`` is how many vectors as long as the weights it holds, ``tokens`` how many it passes forward and back,
-    ``finished`` the pattern of tables by earlier jobs of the same work, whose wall times then set the limit,
-    ``dtype`` the precision of the weights, where it is not that of the model's chains.
+    ``tokens`` is how many it passes forward and back, ``finished`` the pattern of tables by earlier jobs of the same
+    work, whose wall times then set the limit, ``dtype`` the precision in which the weights are loaded, None for that of
+    the model's chains.
     """
 
     def size(wildcards):
-        return STUDY.size(wildcards.model, needs.vocabulary(STUDY.corpus.tokenizer))
+        return size_of(wildcards.model)
 
-    def memory(wildcards, attempt):
-        precision = dtype or MODELS[wildcards.model].dtype
-        return needs.memory_mb(size(wildcards), precision, copies, attempt)
+    def host(wildcards, attempt):
+        loaded = size(wildcards) * needs.BYTES[dtype or MODELS[wildcards.model].dtype]
+        need = needs_of(wildcards.model)[rule]
+        return needs.memory_mb(need, loaded, gpu(wildcards), attempt)
+
+    def gpu(wildcards):
+        return needs.gpus(size(wildcards)) if rule in needs.GPU_RULES else 0
+
+    def device(wildcards):
+        return gpu(wildcards) * math.ceil(needs_of(wildcards.model)[rule].device / 1e6)
 
     def minutes(wildcards, attempt):
         done = (
@@ -309,8 +335,9 @@ def asks(copies, tokens, finished=None, dtype=None):
         return needs.minutes(size(wildcards), tokens(wildcards), attempt, measured)
 
     return {
-        "gpu": lambda wildcards: needs.gpus(size(wildcards)),
-        "mem_mb": memory,
+        "gpu": gpu,
+        "gpu_mb": device,
+        "mem_mb": host,
         "runtime": minutes,
     }
 
@@ -343,12 +370,23 @@ def evaluation_passes(count):
     return lambda wildcards: count * block_tokens("evaluation")
 
 
+def scheme_tokens(scheme):
+    """Tokens that a scheme's job passes, as passes forward and back, of which one forward is a third."""
+
+    def tokens(wildcards):
+        own = STUDY.compression.schemes.present()[scheme]
+        forward = passes(own, STUDY.compression, STUDY.corpus.blocks.evaluation)
+        return forward * block_tokens("evaluation") / 3
+
+    return tokens
+
+
 def scheme_settings(scheme):
     """What decides the numbers of a scheme's job; grids and noise are too fine for bfloat16."""
     common = ("batch_size", "dense_bits", "epsilons", "mode", "error_rate")
-    return canonical(
+    return lambda wildcards: canonical(
         {
-            "dtype": "float32",
+            "dtype": "tf32" if MODELS[wildcards.model].dtype == "tf32" else "float32",
             **{name: config["compression"][name] for name in common},
             **SCHEMES.get(scheme, {}),
         }
@@ -520,10 +558,14 @@ def read_by(ruler):
 
 def ruler_asks(ruler):
     """What the job of a ruler asks a cluster for."""
-    own = build_ruler(ruler, config["rulers"][ruler])
-    cost = own.cost(STUDY.corpus.context, block_tokens("evaluation"))
-    asked = asks(cost.copies, lambda wc: cost.tokens)
-    return asked if own.runs_model else {**asked, "gpu": 0}
+    own, evaluation = build_ruler(ruler, config["rulers"][ruler]), block_tokens("evaluation")
+
+    def tokens(wildcards):
+        its = MODELS[wildcards.model]
+        shape = STUDY.shape(wildcards.model, needs.vocabulary(STUDY.corpus.tokenizer))
+        return own.cost(shape, its.dtype, STUDY.corpus.context, evaluation).tokens
+
+    return asks(ruler, tokens, dtype=None)
 
 
 def ruler_settings(ruler):

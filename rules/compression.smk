@@ -20,8 +20,7 @@ for scheme, declared in DECLARED.items():
         conda:
             "../envs/model.yaml"
         resources:
-            # In float32, whatever the chains are in: grids and noise are too fine for bfloat16.
-            **asks(declared.cost.copies, evaluation_passes(declared.cost.passes), dtype="float32"),
+            **asks(scheme, scheme_tokens(scheme)),
         params:
             version=stage_version("compress"),
             scheme=scheme,

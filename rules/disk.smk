@@ -1,10 +1,6 @@
 """The disk window: weights that are deleted after use are fetched no earlier than there is room for them."""
 
 
-localrules:
-    turn,
-
-
 rule turn:
     """Let a checkpoint download once the one that is a window before it has been used by all."""
     input:
@@ -15,6 +11,7 @@ rule turn:
         "<logs>/turn/{model}/step{step}.log",
     wildcard_constraints:
         model=of_models(lambda its: its.making and its.making.temporary),
+    localrule: True
     conda:
         "../envs/analysis.yaml"
     shell:

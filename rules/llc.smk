@@ -14,7 +14,7 @@ rule llc_chains:
     conda:
         "../envs/model.yaml"
     resources:
-        **asks(6, chain_tokens, "draws/{setting}/{model}/*/*.parquet"),
+        **asks("llc_chains", chain_tokens, "draws/{setting}/{model}/*/*.parquet", dtype=None),
     params:
         version=stage_version("llc"),
         seed=sampler_seed,
@@ -64,7 +64,12 @@ rule restricted_chains:
     conda:
         "../envs/model.yaml"
     resources:
-        **asks(6, chain_tokens, "restricted/{setting}/{model}/*/*/*.parquet"),
+        **asks(
+            "restricted_chains",
+            chain_tokens,
+            "restricted/{setting}/{model}/*/*/*.parquet",
+            dtype=None,
+        ),
     params:
         version=stage_version("llc"),
         seed=sampler_seed,

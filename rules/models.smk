@@ -50,7 +50,7 @@ rule reference:
     conda:
         "../envs/model.yaml"
     resources:
-        **asks(2, lambda wc: block_tokens("sampling", "evaluation"), dtype="float32"),
+        **asks("reference", lambda wc: block_tokens("sampling", "evaluation")),
     params:
         version=stage_version("reference"),
         folder=checkpoint,

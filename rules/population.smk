@@ -10,10 +10,6 @@ STATISTICS = [
 ]
 
 
-localrules:
-    design,
-
-
 rule design:
     """Say of every model of the population from which run it derives, and where that lies in the design."""
     output:
@@ -21,6 +17,7 @@ rule design:
         csv=csv("design"),
     log:
         "<logs>/tables/design.log",
+    localrule: True
     conda:
         "../envs/analysis.yaml"
     params:

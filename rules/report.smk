@@ -1,12 +1,9 @@
 """The report: what was left out, how it was made, tables and a figure to look closer at, and all of it in one file."""
 
+# A workflow that takes this one as a module has a front page of its own.
+if alone(workflow):
 
-report: "../docs/captions/front.rst"
-
-
-localrules:
-    settings,
-    report,
+    report: "../docs/captions/front.rst"
 
 
 rule settings:
@@ -15,6 +12,9 @@ rule settings:
         "<results>/config.yaml",
     log:
         "<logs>/settings.log",
+    # What looks at the study while it runs reads this.
+    priority: 1
+    localrule: True
     conda:
         "../envs/analysis.yaml"
     params:
@@ -113,10 +113,13 @@ rule settings_page:
 
 
 rule explorer:
-    """Critical level against LLC, with hover and with switches for scheme and tolerance."""
+    """Critical level against LLC, with switches for scheme and tolerance, and from each point to what it is made of."""
     input:
         points="<results>/tables/points.parquet",
         regressions="<results>/tables/regressions.parquet",
+        draws=chains(),
+        curves="<results>/tables/curves.parquet",
+        audit="<results>/tables/audit.parquet",
     output:
         report(
             "<results>/report/explorer.html",
@@ -143,6 +146,7 @@ rule report:
         zip="<results>/report.zip",
     log:
         "<logs>/report.log",
+    localrule: True
     conda:
         "../envs/analysis.yaml"
     script:

@@ -3,14 +3,11 @@
 SWEPT = config["sweep"]["checkpoints"] or {model: its.steps for model, its in MODELS.items()}
 
 
-localrules:
-    sweep,
-
-
 rule sweep:
     """The sweep of the config's section of that name; no part of `all`."""
     input:
         "<results>/sweep/recommended.yaml",
+    localrule: True
 
 
 rule sweep_chains:
@@ -26,7 +23,7 @@ rule sweep_chains:
     conda:
         "../envs/model.yaml"
     resources:
-        **asks(6, sweep_tokens, "sweep/{model}/*.parquet"),
+        **asks("sweep_chains", sweep_tokens, "sweep/{model}/*.parquet"),
     params:
         version=stage_version("sweep"),
         seed=config["seed"],

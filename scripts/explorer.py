@@ -4,9 +4,12 @@ from smdl.runtime.job import job
 
 with job(snakemake) as this:
     from smdl.foundation.files import replacing
+    from smdl.report.details import details
     from smdl.report.explorer import draw, page
-    from smdl.tables import read_table
+    from smdl.tables import read_table, read_tables
 
-    tables = {name: read_table(snakemake.input.get(name)) for name in snakemake.input.keys()}  # noqa: SIM118
+    given = snakemake.input
+    figure = draw(read_table(given.points), read_table(given.regressions))
+    of_points = details(read_tables(given.draws), read_table(given.curves), read_table(given.audit))
     with replacing(snakemake.output[0]) as temporary:
-        temporary.write_text(page(draw(**tables)))
+        temporary.write_text(page(figure, of_points))

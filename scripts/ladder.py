@@ -10,7 +10,7 @@ with job(snakemake) as this:
     from smdl.tables.allocation import LADDER
 
     checkpoint = Checkpoint.of(snakemake, "float32")
-    settings, loss = Allocation(**this.settings["allocation"]), checkpoint.smooth_loss("sampling", None)
+    settings, loss = Allocation(**this.settings["allocation"]), checkpoint.loss("sampling")
     decisive = (this.settings, this.stage_version, this.seed, checkpoint.digest, checkpoint.splits[0].sha256)
     rows = ladders(loss, checkpoint.losses("sampling"), settings, this.seed, Kept(snakemake.params.kept, *decisive))
     this.write(snakemake.output.table, LADDER, checkpoint.rows(rows))

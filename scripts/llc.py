@@ -3,8 +3,11 @@
 from smdl.runtime.job import job
 
 with job(snakemake) as this:
+    from pathlib import Path
+
     from smdl.analysis.gather import llc
     from smdl.analysis.points import marked
+    from smdl.llc.saved import remove
     from smdl.llc.settings import Gates, Sampler
     from smdl.tables import read_table, read_tables
     from smdl.tables.study import LLC
@@ -18,3 +21,5 @@ with job(snakemake) as this:
         this.settings["burn_in_test"],
     )
     this.write_with_csv(snakemake.output.table, snakemake.output.csv, LLC, marked(rows, **this.settings["regression"]))
+    for draws in snakemake.input.draws:
+        remove(Path(f"{draws}.state"))

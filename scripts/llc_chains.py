@@ -11,6 +11,7 @@ with job(snakemake) as this:
     from smdl.llc.settings import Memory, Sampler
     from smdl.llc.state import StateStore
     from smdl.models.checkpoint import Checkpoint
+    from smdl.runtime.cluster.resources import warning_seconds
     from smdl.tables import digest_of
     from smdl.tables.restricted import RESTRICTED_DRAWS
     from smdl.tables.study import DRAWS
@@ -24,7 +25,8 @@ with job(snakemake) as this:
         weights = sum(parameter.numel() for parameter in loss.parameters)
         table, named = RESTRICTED_DRAWS, {**named, "restriction": restriction, "weights": weights}
     decisive = (this.settings, this.seed, this.stage_version, checkpoint.digest, checkpoint.splits[0].sha256)
-    store = StateStore(snakemake.params.state, digest_of(*decisive), snakemake.params.save_every)
+    grace = warning_seconds(snakemake.resources.get("slurm_extra", ""))
+    store = StateStore(snakemake.params.state, digest_of(*decisive), snakemake.params.save_every, grace)
     draws = sample(
         loss,
         checkpoint.losses("sampling"),
@@ -36,4 +38,3 @@ with job(snakemake) as this:
         this.settings["control"],
     )
     this.write(snakemake.output.draws, table, checkpoint.rows(draws, **named))
-    store.clear()

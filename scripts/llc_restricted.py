@@ -3,7 +3,10 @@
 from smdl.runtime.job import job
 
 with job(snakemake) as this:
+    from pathlib import Path
+
     from smdl.analysis.gather import llc_restricted
+    from smdl.llc.saved import remove
     from smdl.llc.settings import Gates, Sampler
     from smdl.tables import read_table, read_tables
     from smdl.tables.restricted import LLC_RESTRICTED
@@ -17,3 +20,5 @@ with job(snakemake) as this:
         this.settings["burn_in_test"],
     )
     this.write_with_csv(snakemake.output.table, snakemake.output.csv, LLC_RESTRICTED, rows)
+    for draws in snakemake.input.draws:
+        remove(Path(f"{draws}.state"))

@@ -38,4 +38,3 @@ try:
 except StudyError as error:
     sys.exit(f"error: {error}")
 draws.to_parquet(folder / "draws.parquet")
-store.clear()

@@ -7,8 +7,8 @@ compression hurts it. Vocabularies are padded beyond the 256 bytes of the tokeni
 
 import io
 import json
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from functools import cache
 
 import safetensors.torch
@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from small_models import blocks_of
 from smdl.models.loading import as_tokens, sequence_losses
+from smdl.sources.stored import label_of
 
 LAYERS, HIDDEN, HEADS, VOCABULARY, POSITIONS = 2, 32, 4, 272, 64
 
@@ -176,10 +177,11 @@ class Suite:
     form: str
     branch: str = "step{step}"
     steps: tuple[int, ...] = (1000,)
+    labels: Mapping[str, int] = field(default_factory=dict)
 
     def branch_of(self, step: int) -> str:
         """The name of the branch of a step, with what a hub has where the config has a ``*``."""
-        return self.branch.format(step=step).replace("*", "tokens3B")
+        return label_of(self.labels, step) or self.branch.format(step=step).replace("*", "tokens3B")
 
 
 def renamed(tensors: Tensors, old: str, new: str) -> Tensors:
@@ -244,7 +246,7 @@ SUITES = {
     "olmo2": Suite(OLMO2, torch.float32, dict, "safetensors shards", "stage1-step{step}-*"),
     "smollm": Suite(SMOLLM, torch.bfloat16, dict, "safetensors", "step-{step}"),
     "llama": Suite(LLAMA, torch.float16, with_frequencies, "bin shards"),
-    "gpt2": Suite(GPT2, torch.float32, gpt2, "safetensors"),
+    "gpt2": Suite(GPT2, torch.float32, gpt2, "safetensors", labels={"main": 1000}),
     "distilgpt2": Suite(DISTILGPT2, torch.float32, distilgpt2, "bin"),
 }
 

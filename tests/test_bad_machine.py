@@ -10,13 +10,14 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import psutil
 import pytest
 
 from conftest import ROOT
 from smdl.foundation.errors import StudyError
-from smdl.llc import kernel
+from smdl.llc.update.compiled import compiled
 from smdl.runtime import claim
 from smdl.runtime.cluster import doctor, guard
 from workflow import WARM
@@ -263,6 +264,7 @@ class Plugin:
     """As much of the executor plugin as the guard stands before."""
 
     query_job_status = cancel_slurm_jobs = None
+    Executor = SimpleNamespace(format_job_exec=None)
 
     @staticmethod
     def get_submit_command(job, params):
@@ -363,13 +365,13 @@ COMPILERS = {
 
 @pytest.mark.parametrize(("environment", "said"), COMPILERS.values(), ids=COMPILERS)
 def test_the_update_is_compiled_or_the_log_says_why_not(monkeypatch, capsys, tmp_path, environment, said):
-    if said is True and kernel.compiled() is None:
+    if said is True and compiled() is None:
         pytest.skip("no C compiler is installed")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     for name, value in environment.items():
         monkeypatch.setenv(name, value)
     capsys.readouterr()
-    made = kernel.compiled.__wrapped__()
+    made = compiled.__wrapped__()
     log = capsys.readouterr().err
     if said is True:
         assert made is not None and log == ""
@@ -380,14 +382,14 @@ def test_the_update_is_compiled_or_the_log_says_why_not(monkeypatch, capsys, tmp
 
 
 def test_a_torn_library_in_the_cache_is_passed_over(monkeypatch, tmp_path):
-    if kernel.compiled() is None:
+    if compiled() is None:
         pytest.skip("no C compiler is installed")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    kernel.compiled.__wrapped__()
+    compiled.__wrapped__()
     (library,) = tmp_path.glob("smdl/psgld-*.so")
     library.unlink()
     library.write_bytes(b"\x7fELF")
-    assert kernel.compiled.__wrapped__() is not None
+    assert compiled.__wrapped__() is not None
 
 
 # The warm start
@@ -437,6 +439,19 @@ def test_the_exit_code_of_what_runs_below_the_warm_start(command, code):
     run = subprocess.run([*WARM, "sh", "-c", command], capture_output=True, text=True)
     assert run.returncode == code
     assert run.stderr.endswith("the same command goes on from here.\n") == (code > 128)
+
+
+ENDS = {"sys.exit()": "0", "sys.exit('why')": "why 1", "1 / 0": "ZeroDivisionError: division by zero 1"}
+
+
+def test_a_fork_ends_as_python_would_and_says_why(tmp_path):
+    for number, end in enumerate(ENDS):
+        start = "import sys\nfrom smdl.runtime.warm import hand_over\nhand_over()\n"
+        (tmp_path / f"{number}.py").write_text(f"{start}{end}\n")
+    each = f'for script in 0 1 2; do "{sys.executable}" {tmp_path}/$script.py; echo $? >&2; echo end >&2; done'
+    run = subprocess.run([*WARM, "sh", "-c", each], capture_output=True, text=True)
+    told = [" ".join(part.strip().splitlines()[-2:]) for part in run.stderr.split("end\n")[:-1]]
+    assert told == list(ENDS.values())
 
 
 # A clone in an odd place, on a bare machine

@@ -21,6 +21,7 @@ from smdl.figures.looks import label
 from smdl.foundation.errors import StudyError, refused
 from smdl.foundation.files import replacing
 from smdl.foundation.names import in_cell, in_markup, printable
+from smdl.report.details import details
 from smdl.report.explorer import draw as explorer
 from smdl.report.explorer import page as explorer_page
 from smdl.report.front import front_page
@@ -413,7 +414,11 @@ def hostile_pages(folder: Path) -> list[Path]:
     points = points.assign(**dict.fromkeys(numbers, 1.0))
     regressions = pd.DataFrame(columns=[column.name for column in REGRESSIONS.columns])
     drawn = explorer(points, regressions)
-    (folder / "explorer.html").write_text(explorer_page(drawn))
+    checkpoints = {"model": texts, "step": 1, "setting": texts, "variant": texts, "reason": texts}
+    chain = {"kind": "posterior", "chain": 0, "draw": 0, "loss": 1.0, "baseline": 1.0}
+    of_curve = {"scheme": "prune", "coordinate": 1.0, "delta_loss": 0.1}
+    of_points = details(*(pd.DataFrame({**checkpoints, **own}) for own in (chain, of_curve, {})))
+    (folder / "explorer.html").write_text(explorer_page(drawn, of_points))
     return [folder / "settings.html", folder / "explorer.html"]
 
 

@@ -11,6 +11,7 @@ from safetensors.torch import save_file
 from smdl.foundation.errors import StudyError
 from smdl.models.architectures import SUPPORTED, WITHOUT_HEADS
 from smdl.settings.config import validated
+from smdl.sources.local import Local
 from smdl.study.study import Study
 from workflow import small_config
 
@@ -38,6 +39,17 @@ def problems(config: dict) -> list[str]:
     with pytest.raises(StudyError) as error:
         validated(config, Study)
     return [line.strip() for line in str(error.value).splitlines()[1:]]
+
+
+def test_a_label_is_the_folder_of_a_checkpoint_without_a_step(tmp_path):
+    steps, averaged = tmp_path / "step{step}", tmp_path / "averaged"
+    (tmp_path / "step1").mkdir()
+    asked = {"steps": [1, 2], "labels": {str(averaged): 2}}
+    model = Local(path=str(steps), **asked)
+    assert [model.folder(step) for step in (1, 2)] == [tmp_path / "step1", averaged]
+    assert [model.made_with(step, 16, 0).get("label") for step in (1, 2)] == [None, str(averaged)]
+    line = f"models.mine.steps: the model has no checkpoint of step 2; there is no folder {steps} or {averaged}"
+    assert line in problems(local(steps, **asked))
 
 
 def of_type(kind: object, *architectures: str, **more: object) -> dict:

@@ -1,5 +1,6 @@
 """Bits back: divergences against closed forms, the mixture bound, gradients, and a posterior that is known exactly."""
 
+import copy
 from dataclasses import replace
 
 import numpy as np
@@ -9,6 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.distributions import Normal, kl_divergence
 
+from smdl.llc.noise import normals
+from smdl.models.backward import backward
 from smdl.rulers.codes.noisy import (
     MixturePrior,
     NoisySettings,
@@ -130,3 +133,63 @@ def test_a_fitted_prior_describes_its_weights_better_than_that_of_1993():
     values = torch.as_tensor(weights)
     fitted, start = mixture_prior(weights, components=3), MixturePrior.evenly_spaced(-0.24, 0.24, 5)
     assert fitted.log_density(values).mean() > start.log_density(values).mean() + 1
+
+
+class Network:
+    """A two-layer network's squared error, a data point a sequence: several tensors, and minibatches that differ."""
+
+    def __init__(self):
+        random = torch.Generator().manual_seed(0)
+        self.inputs, self.targets = (torch.randn(24, 8, generator=random) for _ in range(2))
+        self.parameters = [torch.nn.Parameter(torch.randn(8, 8, generator=random) / 3) for _ in range(2)]
+        self.size = 24
+
+    def __call__(self, sequences: np.ndarray) -> torch.Tensor:
+        first, second = self.parameters
+        return (torch.tanh(self.inputs[sequences] @ first) @ second - self.targets[sequences]).pow(2).mean(dim=1)
+
+
+def described_at_once(loss: Network, prior: MixturePrior, settings: NoisySettings, seed: int) -> list[torch.Tensor]:
+    """Means and log deviations where the noise and all gradients are kept, as the definition reads."""
+    means = [parameter.detach().clone() for parameter in loss.parameters]
+    deviation = torch.cat([mean.flatten() for mean in means]).std()
+    log_stds = [torch.full_like(mean, float((settings.initial_std * deviation).log())) for mean in means]
+    optimizer = torch.optim.Adam([*log_stds, *(means if settings.train_means else [])], settings.lr, betas=(0.9, 0.99))
+    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, settings.steps)
+    batches, cpu = np.random.default_rng(seed), torch.device("cpu")
+    for draw in range(1, settings.steps + 1):
+        noises = [normals(seed, n, draw, 0, mean.numel(), cpu).view(mean.shape) for n, mean in enumerate(means)]
+        for parameter, mean, log_std, noise in zip(loss.parameters, means, log_stds, noises, strict=True):
+            parameter.data = mean + log_std.exp() * noise
+        batch = batches.choice(loss.size, settings.batch_size, replace=False)
+        gradients = torch.autograd.grad(loss(batch).mean(), loss.parameters)
+        for mean, log_std, noise, gradient in zip(means, log_stds, noises, gradients, strict=True):
+            parts = [part.clone().requires_grad_() for part in (mean, log_std)]
+            by_mean, by_log_std = torch.autograd.grad(mixture_bound(*parts, prior).sum(), parts)
+            mean.grad = gradient + by_mean / settings.tokens
+            log_std.grad = gradient * noise * log_std.exp() + by_log_std / settings.tokens
+        optimizer.step()
+        schedule.step()
+    return [*means, *log_stds]
+
+
+@pytest.mark.parametrize("train_means", [False, True])
+@pytest.mark.parametrize("at_once", [None, 5])
+def test_what_is_learnt_tensor_by_tensor_is_what_is_learnt_at_once(train_means, at_once):
+    few = NoisySettings(1000, 40, 0.05, 8, 0.01, train_means, 2, sequences_at_once=at_once)
+    prior = MixturePrior(torch.zeros(2), torch.tensor([-0.3, 0.3]), torch.tensor([-1.0, -2.0]))
+    loss = Network()
+    before = copy.deepcopy(loss.parameters)
+    found = describe(loss, prior, few, seed=3)
+    assert all(torch.equal(one, other) for one, other in zip(loss.parameters, before, strict=True))
+    for one, other in zip([*found.means, *found.log_stds], described_at_once(Network(), prior, few, 3), strict=True):
+        assert torch.allclose(one, other, rtol=1e-4, atol=1e-5)
+
+
+def test_of_gradients_no_more_than_one_is_held():
+    parameters = [torch.nn.Parameter(torch.ones(4)) for _ in range(9)]
+    held = []
+    losses = lambda batch: torch.stack([part.sum() for part in parameters]).sum().expand(len(batch))  # noqa: E731
+    with backward(losses, parameters, lambda *_: held.append(sum(p.grad is not None for p in parameters))) as run:
+        run(np.arange(3))
+    assert held == [1] * 9 and all(parameter.grad is None for parameter in parameters)

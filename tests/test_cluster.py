@@ -5,11 +5,12 @@ import logging
 import os
 import sys
 import types
+from types import SimpleNamespace
 
 import pytest
 
 from smdl.foundation.errors import StudyError
-from smdl.runtime.cluster import doctor, guard
+from smdl.runtime.cluster import doctor, guard, step
 
 
 class Clock:
@@ -62,14 +63,32 @@ def test_job_missing_from_an_incomplete_answer_is_not_taken_for_gone(states, clo
         assert states.settle({}, False) == {}
 
 
+class Executor:
+    """As much of the plugin's executor as tells what a job runs."""
+
+    def __init__(self, **settings: object):
+        its = {"array_jobs": None, "pass_command_as_script": False} | settings
+        self.workflow = SimpleNamespace(executor_settings=SimpleNamespace(**its))
+
+    def additional_general_args(self) -> str:
+        return "--executor slurm-jobstep --jobs 1"
+
+    def get_python_executable(self) -> str:
+        return "python"
+
+    def format_job_exec(self, job: object) -> str:
+        return "python -m snakemake --cores all --executor slurm-jobstep --jobs 1 --mode remote"
+
+
 def plugin(answers):
     async def query(command, logger):
         return answers.pop(0)
 
-    return types.SimpleNamespace(
+    return SimpleNamespace(
         query_job_status=query,
         get_submit_command=lambda job, params: "sbatch x",
         cancel_slurm_jobs=lambda jobs, clusters, logger: None,
+        Executor=Executor,
     )
 
 
@@ -103,9 +122,37 @@ def test_guard_stands_before_the_plugin_of_the_lock_file_once(monkeypatch):
 
     for name in guard.GUARDED:
         monkeypatch.setattr(real, name, getattr(real, name))
+    monkeypatch.setattr(real.Executor, "format_job_exec", real.Executor.format_job_exec)
     first = guard.install()
     assert guard.install() is first
     assert real.query_job_status == first.query_job_status
+
+
+def executed(executor: Executor, **resources: object) -> str:
+    return guard.Guard(plugin([]), 60).executed_by(executor, SimpleNamespace(threads=2, resources=resources))
+
+
+def test_a_job_starts_snakemake_once():
+    start, command = executed(Executor(), gpu=1).split(" -m snakemake ")
+    assert start == f"python -P {step.__file__} --cpus-per-task=2 --gpus=1 --nodes=1 python"
+    assert command == "--cores all --mode remote"
+
+
+def test_jobs_that_need_a_snakemake_between_keep_it():
+    plain = Executor().format_job_exec(None)
+    assert executed(Executor(array_jobs="all")) == executed(Executor(pass_command_as_script=True)) == plain
+    assert executed(Executor(), mpi="mpirun") == plain
+
+
+def test_another_way_of_starting_jobs_is_told(monkeypatch):
+    monkeypatch.setattr(Executor, "additional_general_args", lambda self: "--executor other")
+    with pytest.raises(StudyError, match="starts its jobs in another way"):
+        executed(Executor())
+
+
+def test_a_step_inherits_nothing_that_contradicts_it():
+    inherited = {"SLURM_JOB_ID": "7", "SLURM_MEM_PER_CPU": "100", "SRUN_CPUS": "2", "SBATCH_QOS": "x", "PATH": "/bin"}
+    assert step.environment(inherited) == {"SLURM_JOB_ID": "7", "PATH": "/bin"}
 
 
 def test_changed_plugin_is_named(monkeypatch):

@@ -29,7 +29,14 @@ from smdl.rulers.codes.entropy import (
 from smdl.rulers.codes.lengths import ENCODERS, Coder, coding_lengths
 from smdl.rulers.codes.priors import PARAMETER_BITS, fit_mixture, gaussian, laplacian, mixture
 from smdl.rulers.codes.quantized import quantize
-from smdl.rulers.codes.structured import dictionary_and_assignments, distinct_blocks, mask_and_survivors, mask_bits
+from smdl.rulers.codes.structured import (
+    BlockCounts,
+    dictionary_and_assignments,
+    dictionary_and_counts,
+    distinct_blocks,
+    mask_and_survivors,
+    mask_bits,
+)
 from smdl.rulers.codes.two_part import critical_precision, least_total
 from smdl.rulers.codes.weights import curve_lengths, quantized, stated_lengths, two_part_totals
 
@@ -115,7 +122,7 @@ def test_zeros_are_zeros_at_any_precision():
     for levels in (2, 5, 16):
         grid = quantize(np.zeros(300), levels)
         assert not np.any(grid.values)
-        rows = coding_lengths({"w": np.zeros(300)}, {"w": grid}, Coder(2, block=4))
+        rows = coding_lengths([(np.zeros(300), grid)], Coder(2, block=4))
         # at most a bit a weight, Huffman's least, beside header and tables
         assert all(row["bits"] < 700 for row in rows)
 
@@ -213,12 +220,28 @@ def test_distinct_blocks_pool_the_tensors_and_pad_each_with_zeros():
     assert assignments[2] == assignments[4]
 
 
+@pytest.mark.parametrize("block", [1, 2, 3, 4])
+@pytest.mark.parametrize("levels", [5, 300])
+def test_blocks_counted_tensor_by_tensor_are_those_of_all_at_once(block, levels):
+    """As one number each, or as bytes where a block is as long as no number."""
+    rng = np.random.default_rng(block)
+    tensors = [rng.integers(0, levels, size).astype(np.min_scalar_type(levels - 1)) for size in (1001, 40, 7)]
+    assignments, motifs = distinct_blocks(tensors, block)
+    counted = BlockCounts(block)
+    for tensor in tensors:
+        counted.add(tensor)
+    counts = counted.counts()
+    assert sorted(counts) == sorted(np.bincount(assignments, minlength=len(motifs)))
+    parts = dictionary_and_counts(counts, block)
+    assert parts.total == pytest.approx(dictionary_and_assignments(assignments, len(motifs), block).total, rel=1e-12)
+
+
 def test_repeated_blocks_are_far_shorter_than_random_ones_where_a_code_sees_blocks():
     rng = np.random.default_rng(5)
     random = rng.normal(size=4096)
     repeated = np.tile(random[:16], 256)
     lengths = [
-        {row["code"]: row["bits"] for row in coding_lengths({"w": w}, {"w": quantize(w, 64)}, Coder(3, block=16))}
+        {row["code"]: row["bits"] for row in coding_lengths([(w, quantize(w, 64))], Coder(3, block=16))}
         for w in (random, repeated)
     ]
     # 16 of the 64 values at the most: entropy codes gain as well; the parametric priors see no blocks
@@ -231,7 +254,8 @@ def test_coding_lengths_pay_for_grids_and_count_against_float32():
     rng = np.random.default_rng(6)
     weights = {"a": rng.normal(size=(60, 50)), "b": rng.laplace(size=500), "zero": np.zeros(10)}
     grids = {name: quantize(w, 32) for name, w in weights.items()}
-    rows = {row["code"]: row for row in coding_lengths(weights, grids, Coder(components=2, block=4))}
+    tensors = zip(weights.values(), grids.values(), strict=True)
+    rows = {row["code"]: row for row in coding_lengths(tensors, Coder(components=2, block=4))}
     entropy = sum(entropy_bits(grid.counts) for grid in grids.values())
     for row in rows.values():
         assert row["entropy_bits"] == pytest.approx(entropy)
@@ -289,7 +313,7 @@ def test_what_is_coded_decodes_to_the_weights_whose_loss_was_taken(model, scheme
     own = Weights(network)
     for levels, tuned in ((6, 0.4), (64, None), (65536, 0.9)):
         put = {item.view: item.tensor for item in scheme.compress(own, levels, 0, tuned)}
-        grids = quantized(own, scheme, levels, tuned)
+        grids = {view.name: grid for view, grid in quantized(own, scheme, levels, tuned)}
         assert list(grids) == [view.name for view in put]
         for tensor, grid in zip(put.values(), grids.values(), strict=True):
             for encode, decode in ENCODERS.values() if levels < 65536 else ():
@@ -312,7 +336,7 @@ def test_along_a_curve_the_weights_are_coded_as_they_were_quantized(weights):
             scheme = Quantize(range="minimised", scope=scope, parameters=parameters)
             rows = curve_lengths(weights, curve, scheme, coder).set_index(["levels", "code"])
             assert set(rows["delta_loss"]) == {0.1, 0.8}
-            grids = quantized(weights, scheme, 4, 0.5).values()
+            grids = [grid for _, grid in quantized(weights, scheme, 4, 0.5)]
             entropies[parameters, scope] = sum(entropy_bits(grid.counts) for grid in grids)
             assert rows.loc[(4, "huffman"), "entropy_bits"] == pytest.approx(entropies[parameters, scope])
             dense = weights.elements - sum(grid.codes.size for grid in grids)
@@ -325,7 +349,8 @@ def test_along_a_curve_the_weights_are_coded_as_they_were_quantized(weights):
 
 
 def test_query_key_and_value_of_a_fused_matrix_have_grids_of_their_own(weights):
-    grids = quantized(weights, Quantize(range="maximum", scope="tensor", parameters="linear"), 16, None)
+    linear = Quantize(range="maximum", scope="tensor", parameters="linear")
+    grids = {view.name: grid for view, grid in quantized(weights, linear, 16, None)}
     fused = [grid.bound for name, grid in grids.items() if "layers.0.attention.query_key_value" in name]
     assert len(set(fused)) == 3
 

@@ -54,7 +54,7 @@ MISTAKES = [
     ("models/neox-2x64/window", [5, 50], f"{MODEL}.window: [5, 50] holds 0 of the model's steps"),
     ("models/neox-2x64/window", [100], f"{MODEL}.window: has 1 entries; at least 2"),
     ("models/neox-2x64/context", 32, f"corpus.context: 64 tokens are more than {MODEL}.context, 32"),
-    ("models/neox-2x64/dtype", "float8", f"{MODEL}.dtype: 'float8' is not one of float32, bfloat16"),
+    ("models/neox-2x64/dtype", "float8", f"{MODEL}.dtype: 'float8' is not one of float32, tf32, bfloat16"),
     ("models/neox-2x64/llc", {"burnn_in": 3}, f"{MODEL}.llc: unknown key 'burnn_in'"),
     (
         "models/neox-2x64/constraint",

@@ -5,9 +5,10 @@ from pathlib import Path
 
 import pytest
 import yaml
+from markdown_it import MarkdownIt
 
 from conftest import ROOT
-from smdl.reference_docs import PAGES
+from smdl.reference_docs import GENERATED, PAGES
 from smdl.settings.schema import described
 from smdl.study.study import Study
 from smdl.study.tables import by_theme, declared
@@ -65,6 +66,14 @@ def test_every_link_leads_somewhere(page):
         target = page.parent / path if path else page
         assert target.exists(), path
         assert not anchor or anchor in anchors(target), f"{path}#{anchor}"
+
+
+def test_nothing_in_angle_brackets_is_taken_for_markup_and_lost():
+    for page in PAGES_WRITTEN:
+        blocks = MarkdownIt("commonmark").enable("table").parse(page.read_text())
+        tokens = [token for block in blocks for token in [block, *(block.children or [])]]
+        lost = [token.content.strip() for token in tokens if token.type.startswith("html")]
+        assert set(lost) <= {GENERATED}, page
 
 
 def test_every_page_is_reached_from_the_map():

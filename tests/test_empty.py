@@ -23,6 +23,10 @@ from smdl.experiments.registry import tables_of
 from smdl.llc.settings import Gates, Sampler
 from smdl.models.audit import audit
 from smdl.models.settings import Limits
+from smdl.paper.contents import contents
+from smdl.paper.make import pdf
+from smdl.paper.tables import shown
+from smdl.report.details import details
 from smdl.report.exclusions import exclusions
 from smdl.report.explorer import draw as explorer
 from smdl.report.explorer import page as explorer_page
@@ -176,8 +180,10 @@ def test_every_table_has_its_page_and_its_csv(name, form, tmp_path):
 
 @pytest.mark.parametrize("form", [*FORMS, *OTHERWISE])
 def test_the_interactive_figure_draws(form):
-    tables = {name: table_of(declared(name), form) for name in ("points", "regressions")}
-    assert "<script>" in explorer_page(explorer(**tables))
+    points, regressions, *of_points = (
+        table_of(declared(name), form) for name in ("points", "regressions", "draws", "curves", "audit")
+    )
+    assert "<script>" in explorer_page(explorer(points, regressions), details(*of_points))
 
 
 @pytest.mark.parametrize("form", [*FORMS, "no window"])
@@ -193,6 +199,21 @@ def test_the_front_page_and_the_summary_are_written(form):
     if form in ("no rows", "no window"):
         assert b"no model has a window" in front
         assert "no line is fitted" in summary(*told)
+
+
+@pytest.mark.parametrize("form", [*FORMS, "no window"])
+def test_the_paper_is_built(form, tmp_path):
+    (tmp_path / "config.yaml").touch()
+    tables = {name: table_of(table, form) for name, table in TABLES.items()}
+    study = settings(small_config(), Study)
+    printed = list(shown(study, tables))
+    told = contents(study, tables, printed, [], tmp_path / "config.yaml", "")
+    assert pdf(told, []).startswith(b"%PDF")
+    lines = [line for table in printed for line in table.latex().splitlines() if line.endswith(r" \\")]
+    assert len(lines) == sum(len(table.rows) + 1 for table in printed)
+    if form == "one model":
+        names = ["models", "verdicts", "fits", "rivals", "across", "points", "exclusions"]
+        assert [table.name for table in printed] == names
 
 
 def test_a_study_whose_checkpoints_are_all_screened_out_has_empty_tables(tmp_path):

@@ -21,7 +21,7 @@ from hub.server import Hub
 from smdl.tables import read_provenance
 from workflow import ROOT, SNAKEMAKE, WARM, jobs
 
-pytestmark = pytest.mark.timeout(1800)
+pytestmark = [pytest.mark.long, pytest.mark.timeout(1800)]
 
 STEPS = [1000, 2000, 3000]
 WINDOW = 1

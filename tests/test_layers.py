@@ -11,8 +11,8 @@ LIBRARY = ROOT / "src/smdl"
 # From what stands on nothing to what stands on all: a folder imports from itself and from those before it.
 ORDER = (
     "foundation", "settings", "tables", "published", "hub", "corpus", "models", "llc", "compression", "rulers",
-    "allocation", "sources", "analysis", "figures", "sweep", "study", "start", "runtime", "report", "experiments",
-    "reference_docs", "cli",
+    "allocation", "sources", "analysis", "figures", "sweep", "study", "start", "runtime", "gpu", "report", "crate",
+    "paper", "experiments", "reference_docs", "cli",
 )  # fmt: skip
 
 

@@ -47,6 +47,16 @@ def test_a_repository_without_branches_of_steps_is_one_checkpoint(hub, files):
     assert found["wanted"].all()
 
 
+def test_a_label_is_the_branch_of_a_checkpoint_without_a_step(hub, files):
+    repository = hub.model("lab/averaged")
+    repository.commit("main", files[2])
+    repository.commit("step1", files[0])
+    repository.commit("average-1-2", files[1])
+    averaged = Listed(repo="lab/averaged", revision="step{step}", steps=[1, 3], labels={"average-1-2": 3})
+    found = listing({"averaged": averaged}).groupby("step")[["revision", "wanted"]].first()
+    assert found["revision"].to_dict() == {1: "step1", 3: "average-1-2", 4: "main"}
+
+
 def test_of_another_branch_the_main_one_is_listed_for_comparison(hub, files):
     repository = hub.model("lab/plain")
     repository.commit("main", files[0])

@@ -4,8 +4,6 @@ One model is a plain folder, measured by one scheme alone. Of the other's checkp
 weights so large that its losses are not finite: they are left out, and the study goes on to its end.
 """
 
-import os
-import subprocess
 from pathlib import Path
 
 import pandas as pd
@@ -16,7 +14,7 @@ import yaml
 from hub.checkpoints import small_model
 from smdl.rulers.registry import RULERS
 from smdl.tables import read_provenance
-from workflow import ROOT, SNAKEMAKE, WARM, jobs, small_config, snakemake
+from workflow import ROOT, forked, jobs, small_config, snakemake
 
 SNAKEFILE = """
 configfile: "config.test.yaml"
@@ -70,9 +68,8 @@ def study(tmp_path_factory):
     save(folder / "run/step4", 4, factor=1e20)
     (folder / "config.test.yaml").write_text(yaml.safe_dump(config_of(folder)))
     (folder / "Snakefile").write_text(SNAKEFILE.format(root=ROOT))
-    command = [*WARM, SNAKEMAKE, "--directory", str(folder), "--snakefile", str(folder / "Snakefile")]
-    command += ["--profile", str(ROOT / "profiles/local")]
-    run = subprocess.run(command, capture_output=True, text=True, timeout=900, env={**os.environ, "CI": "1"})
+    command = ["--directory", str(folder), "--snakefile", str(folder / "Snakefile")]
+    run = forked([*command, "--profile", str(ROOT / "profiles/local")], warm=True)
     assert run.returncode == 0, run.stderr[-6000:]
     assert "smdl_quantize" in run.stderr
     return folder

@@ -21,6 +21,8 @@ from smdl.study.study import Study
 from smdl.tables import read_table
 from workflow import ROOT, WARM, jobs, snakemake
 
+pytestmark = pytest.mark.long
+
 
 def shipped() -> dict:
     """config.population.yaml and expectations.population.yaml as one."""

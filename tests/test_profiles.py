@@ -10,11 +10,11 @@ from snakemake.profiles import ProfileConfigFileParser
 
 from conftest import ROOT
 from smdl.compression.registry import SCHEMES
+from smdl.models.shape import Need
 from smdl.runtime.cluster import resources
 from smdl.runtime.cluster.doctor import read_profile
 from smdl.runtime.dry_run import planned
 from smdl.sources.registry import SOURCES
-from workflow import snakemake
 
 SITE = {"SMDL_ACCOUNT": "physics", "SMDL_CPU_PARTITION": "short", "SMDL_GPU_PARTITION": "a100"}
 PROFILES = sorted(path.parent.name for path in (ROOT / "profiles").glob("slurm*/config.yaml"))
@@ -23,7 +23,7 @@ PROFILES = sorted(path.parent.name for path in (ROOT / "profiles").glob("slurm*/
 @pytest.fixture
 def profile(monkeypatch):
     def parse(name="slurm", **site):
-        for variable in ("SMDL_GPU", *SITE):
+        for variable in ("SMDL_GPU", "SMDL_PREFIX", *SITE):
             monkeypatch.delenv(variable, raising=False)
         for variable, value in (SITE | site).items():
             monkeypatch.setenv(variable, value)
@@ -50,11 +50,9 @@ def test_profiles_rerun_for_the_same_reasons_as_the_local_one(profile, name):
 
 
 @pytest.fixture(scope="module")
-def asking(tmp_path_factory) -> set[str]:
+def asking(published_plan) -> set[str]:
     """The rules whose jobs ask for a GPU in the published study."""
-    run = snakemake(tmp_path_factory.mktemp("plan"), ROOT / "config.yaml", "-n")
-    assert run.returncode == 0, run.stderr
-    return {job.rule for job in planned(run.stdout) if job.gpu}
+    return {job.rule for job in planned(published_plan) if job.gpu}
 
 
 @pytest.mark.parametrize("name", PROFILES)
@@ -79,8 +77,21 @@ def test_kinds_of_gpu_request(profile, kind, expected):
     assert chain == expected
 
 
+@pytest.mark.parametrize("name", PROFILES)
+def test_rules_of_a_module_are_sent_to_gpus_under_their_names_there(profile, name):
+    requests = profile(name)["set-resources"]
+    assert profile(name, SMDL_PREFIX="smdl_")["set-resources"] == [f"smdl_{request}" for request in requests]
+
+
 def test_cluster_without_accounts(profile):
     assert not any("account" in entry for entry in profile(SMDL_ACCOUNT="none")["default-resources"])
+
+
+@pytest.mark.parametrize("name", PROFILES)
+def test_the_warning_of_a_chain_is_read_from_its_profile(profile, name):
+    (options,) = {entry.split("=", 1)[1] for entry in profile(name)["set-resources"] if ":slurm_extra=" in entry}
+    assert resources.warning_seconds(options.strip("'\"")) == 180
+    assert resources.warning_seconds("--constraint=big") is None
 
 
 def test_doctor_reads_the_profile(monkeypatch):
@@ -89,12 +100,17 @@ def test_doctor_reads_the_profile(monkeypatch):
     site = read_profile(ROOT / "profiles/slurm/config.yaml")
     assert (site.account, site.cpu_partition, site.gpu_partition) == ("physics", "short", "a100")
     assert (site.gpu_request, site.requeue) == ("--gpus=a100:1", True)
+    monkeypatch.setenv("SMDL_PREFIX", "smdl_")
+    assert read_profile(ROOT / "profiles/slurm/config.yaml") == site
 
 
 def test_requests_grow_with_size_and_attempt():
     small, large = 14_067_712, 6_857_302_016
-    assert resources.memory_mb(large, "float32", 5, 1) > resources.memory_mb(small, "float32", 5, 1)
-    assert resources.memory_mb(small, "float32", 5, 2) == 2 * resources.memory_mb(small, "float32", 5, 1)
+    need = Need(device=40e9, host=10e9)
+    assert resources.memory_mb(need, 0, 1, 1) == resources.BASE_MB + 10_000
+    assert resources.memory_mb(need, 28e9, 1, 1) == resources.BASE_MB + 28_000, "its model passes through main memory"
+    assert resources.memory_mb(need, 28e9, 0, 1) == resources.BASE_MB + 50_000, "without a GPU all is there"
+    assert resources.memory_mb(need, 0, 1, 2) == 2 * resources.memory_mb(need, 0, 1, 1)
     assert resources.minutes(large, 10**8, 1) > resources.minutes(small, 10**8, 1)
     assert resources.minutes(small, 10**8, 3) == 3 * resources.minutes(small, 10**8, 1)
 

@@ -37,12 +37,12 @@ def test_bf16_agrees_with_torch():
 
 def test_views_hold_every_weight_once_in_the_order_of_the_names():
     weights = {"b": np.array([[-1.0, 0.5]]), "a": np.array([2.0, -2.0, 1.0])}
-    views = byte_views(weights, levels=5)
+    views = dict(byte_views(weights, levels=5))
     assert np.frombuffer(views["float32"], "<f4").tolist() == [2.0, -2.0, 1.0, -1.0, 0.5]
     assert list(views["codes"]) == [4, 0, 3, 0, 3]
     assert views["signs"] == bytes([0b01010000])
     assert len(views["bf16"]) == 10
-    assert len(byte_views(weights, levels=300)["codes"]) == 10
+    assert len(dict(byte_views(weights, levels=300))["codes"]) == 10
 
 
 def test_repetition_sparsity_and_biased_signs_are_seen():

@@ -174,6 +174,28 @@ def test_the_interactive_figure_switches_and_tells_its_points(study, browser):
     browser.wait(f"{places} !== {json.dumps(before)}")
     assert browser.run(marks) == levels[0.1]
     assert not browser.errors
+
+
+def test_a_click_on_a_point_shows_its_chains_its_curve_and_what_the_audit_found(study, browser):
+    browser.errors.clear()
+    browser.open(study / "explorer.html")
+    browser.wait("document.querySelectorAll('.mark-symbol.role-mark path').length > 0")
+    browser.run(
+        "document.querySelector('.mark-symbol.role-mark path').dispatchEvent(new MouseEvent('click', {bubbles: true}))"
+    )
+    shown = browser.wait("document.querySelector('#curve svg') && document.querySelector('#of').textContent")
+    step = int(re.fullmatch(r"tiny, step (\d+)", shown)[1])
+    draws = pd.read_parquet(study / "results/small/draws").query(f"step == {step} and kind == 'posterior'")
+    lines = "document.querySelectorAll('#traces .mark-line path').length"
+    assert browser.run(lines) == draws["chain"].nunique()
+    curve = pd.read_csv(study / "results/small/tables/curves.csv").query(f"step == {step} and variant == 'minimised'")
+    assert browser.run("document.querySelectorAll('#curve .mark-symbol path').length") == curve["coordinate"].nunique()
+    audit = pd.read_csv(study / "results/small/tables/audit.csv").query(f"step == {step}").iloc[0]
+    rows = "[...document.querySelectorAll('#audit tr')].map(row => [...row.cells].map(cell => cell.innerText))"
+    told = dict(browser.run(rows))
+    assert set(told) == set(audit.index) - {"model", "step"}
+    assert float(told["loss"]) == pytest.approx(audit["loss"], abs=1e-5)
+    assert not browser.errors
     assert not [request for request in browser.requests if request.startswith("http")]
 
 

@@ -19,6 +19,7 @@ from smdl.figures import rulers_map as figure
 from smdl.foundation.errors import StudyError
 from smdl.models.checkpoint import Checkpoint
 from smdl.models.loading import block_losses, load, tensor_manifest
+from smdl.models.shape import Shape
 from smdl.rulers.curvature import NAMES as CURVATURES
 from smdl.rulers.registry import GATHERED, RULERS, measures
 from smdl.rulers.ruler import Curve
@@ -27,6 +28,7 @@ from smdl.tables import Table, empty, write_table
 from smdl.tables.rulers import MEASURES
 from smdl.tables.rulers import RULERS as COMPARED
 from smdl.tables.study import CORPUS, CRITICAL, LOSSES, MANIFEST
+from workflow import small_config
 
 SAMPLED = {"lr": 1e-4, "n_beta": 30.0, "gamma": 300.0, "status": "ok"}
 QUICK = Bootstrap(resamples=200, seed=0)
@@ -304,8 +306,11 @@ def test_every_ruler_declares_what_the_workflow_needs(name):
     assert all({"model", "step"} <= set(table.key) for table in ruler.tables)
     assert all(declared(table.name) is table for table in ruler.tables), "the reference finds its tables"
     if ruler.tables:
-        small, large = ruler().cost(64, 64 * 10), ruler().cost(1024, 1024 * 100)
-        assert small.copies >= 1
+        small, large = (
+            ruler().cost(Shape.of(weights, 256), "float32", context, context * blocks)
+            for weights, context, blocks in ((10**5, 64, 10), (10**7, 1024, 100))
+        )
+        assert 4 * 10**5 <= small.memory.device + small.memory.host < large.memory.device + large.memory.host
         assert 0 < small.tokens < large.tokens
     if ruler.follows:
         assert ruler.follows in SCHEMES
@@ -321,7 +326,7 @@ def test_no_two_rulers_write_the_same_table():
 @pytest.mark.parametrize("name", [name for name, ruler in RULERS.items() if ruler.tables])
 def test_every_ruler_measures_a_checkpoint(name, checkpoint):
     """Its tables conform, its measures are numbers of their checkpoint, and equal seeds give equal numbers."""
-    ruler = RULERS[name]()
+    ruler = RULERS[name](**small_config()["rulers"].get(name, {}))
     points = pd.DataFrame({"level": [4.0, 16.0], "delta_loss": [0.5, 0.01], "tuned": [0.5, 0.8]})
     curve = Curve(SCHEMES[ruler.follows](), points, (0.1,), 16) if ruler.follows else None
     first, second = (ruler.measure(checkpoint, 1 if ruler.random else None, curve) for _ in range(2))

@@ -73,7 +73,7 @@ def test_the_update_follows_the_formula():
     walker.anchor.fill_(0.5)
     w, v = 1.0, 0.0
     for step, seen in zip(range(3), walker.walk(seed=7, chain=2, n_beta=30.0), strict=False):
-        noise = normals(seed=7, chain=2, step=step, offset=0, count=1, device=torch.device("cpu")).item()
+        noise = normals(seed=7, chain=2, step=step, place=0, count=1, device=torch.device("cpu")).item()
         g = 3.0 * w
         v = s.alpha * v + (1 - s.alpha) * g * g
         preconditioner = 1 / (np.sqrt(v) + s.eps_rms)

@@ -5,10 +5,10 @@ import pytest
 import torch
 from scipy import stats
 
-from smdl.llc.kernel import compiled
 from smdl.llc.noise import GROUP, normals, philox
 from smdl.llc.sampler import Walker
 from smdl.llc.settings import Memory, Sampler
+from smdl.llc.update.compiled import compiled
 
 CPU = torch.device("cpu")
 SETTINGS = Sampler(
@@ -46,9 +46,9 @@ def walk(walker: Walker, steps: int, chain: int = 2) -> torch.Tensor:
 
 def test_philox_gives_the_published_numbers():
     # Random123, kat_vectors: philox4x32 10, counter and key of zeros, and of ones.
-    zeros = philox(np.zeros(1, np.uint64), 0, 0, 0)
+    zeros = philox(torch.tensor([0]), 0, 0, 0)
     assert [hex(int(word)) for word in zeros[:, 0]] == ["0x6627e8d5", "0xe169c58d", "0xbc57ac4c", "0x9b00dbd8"]
-    ones = philox(np.array([2**64 - 1], np.uint64), 2**32 - 1, 2**32 - 1, 2**64 - 1)
+    ones = philox(torch.tensor([-1]), 2**32 - 1, 2**32 - 1, 2**64 - 1)
     assert [hex(int(word)) for word in ones[:, 0]] == ["0x408f276d", "0x41c83b0e", "0xa20bc7c6", "0x6d5451fd"]
 
 
@@ -195,12 +195,6 @@ def test_distance_is_that_of_the_weights_before_the_move():
     for seen in walker.walk(7, 2, 50.0):
         assert seen.distance == pytest.approx(expected, rel=1e-4)
         expected = float((walker.weights - walker.anchor).norm())
-
-
-@NEEDS_COMPILER
-def test_compiled_and_plain_noise_are_the_same_numbers():
-    ours = compiled().normals(7, 2, 2**31 + 5, 3 * GROUP, 1000)
-    torch.testing.assert_close(ours, normals(7, 2, 2**31 + 5, 3 * GROUP, 1000, CPU), rtol=1e-4, atol=1e-5)
 
 
 @pytest.mark.parametrize("sequences_at_once", [None, 3])

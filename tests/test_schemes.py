@@ -413,6 +413,17 @@ def test_the_head_whose_output_is_smallest_goes_first(neox):
         assert (~first.mask).any(0).nonzero().flatten().tolist() == [8, 9, 10, 11]
 
 
+def test_a_retraining_in_parts_is_that_at_once(trained):
+    found = []
+    for at_once in (None, 3):
+        settings = {"score": "weight_norm", **HEADS, "retrain_steps": 3, "retrain_at_once": at_once}
+        items = build("prune_heads", settings).compress(trained, 0.5, 0, None)
+        found.append({item.view: item.tensor for item in items})
+    assert found[0].keys() == found[1].keys()
+    assert all(torch.allclose(tensor, found[1][view], atol=1e-4) for view, tensor in found[0].items())
+    assert any(not torch.equal(tensor, trained[view]) for view, tensor in found[0].items())
+
+
 def test_a_brief_retraining_helps_and_keeps_the_heads_at_zero(trained):
     blocks = small_models.blocks_of("calibration")
     losses = {}

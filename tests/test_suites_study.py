@@ -9,7 +9,7 @@ from hub.server import Hub
 from smdl.compression.registry import SCHEMES
 from test_hub_study import run
 
-pytestmark = pytest.mark.timeout(1800)
+pytestmark = [pytest.mark.long, pytest.mark.timeout(1800)]
 
 ONE = {"parameters": "matrices"}
 CONFIG = {
@@ -29,6 +29,7 @@ CONFIG = {
             "parameters": 42_000,
             "context": suites.POSITIONS,
             "steps": list(suite.steps),
+            "labels": suite.labels,
         }
         for name, suite in sorted(suites.SUITES.items())
     },
@@ -120,6 +121,12 @@ def test_sizes_types_and_norms_are_those_of_the_parameters(study):
         squares = sum(float(tensor.double().square().sum()) for tensor in own.values())
         assert row["norm"] == pytest.approx(squares**0.5)
         assert row["loss"] < np.log(suites.VOCABULARY)
+
+
+def test_a_checkpoint_without_a_step_bears_its_label(study):
+    covariates = table(study, "tables/covariates")
+    labels = covariates[covariates["covariate"] == "label"]
+    assert labels[["model", "step", "text"]].to_numpy().tolist() == [["gpt2", 1000, "main"]]
 
 
 def test_the_manifest_lists_buffers_as_such(study):

@@ -1,4 +1,6 @@
-"""The command line: smdl init, check, plan, status, report, summary, bits, doctor, docs; COMMAND --help says more.
+"""The command line: smdl init, check, plan, status, report, paper, crate, summary, bits, doctor, gpu-check, docs.
+
+COMMAND --help says more.
 
 Exit status 0 where all is well, 1 with one line per problem where something is wrong, 2 where the command is not
 understood or lacks something.
@@ -41,7 +43,8 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(required=True, metavar="COMMAND", title="commands")
 
     def command(run, help_: str) -> argparse.ArgumentParser:
-        added = commands.add_parser(run.__name__.lstrip("_"), help=help_, description=run.__doc__, epilog=EXITS)
+        name = run.__name__.lstrip("_").replace("_", "-")
+        added = commands.add_parser(name, help=help_, description=run.__doc__, epilog=EXITS)
         added.set_defaults(run=run)
         return added
 
@@ -58,6 +61,8 @@ def _parser() -> argparse.ArgumentParser:
     for run, help_ in (
         (_status, "how far a study is, what runs, what failed, and how long the rest will take"),
         (_report, "one HTML file and a zip of a study, finished or not"),
+        (_paper, "a PDF and LaTeX tables of a finished study"),
+        (_crate, "a study's files and the runs that made them, as an RO-Crate"),
         (_summary, "what a finished study found"),
     ):
         command(run, help_).add_argument(
@@ -65,6 +70,19 @@ def _parser() -> argparse.ArgumentParser:
         )
     commands.choices["status"].add_argument(
         "--jobs", type=int, metavar="N", help="jobs at a time from now on (default: as many as run now)"
+    )
+    commands.choices["status"].add_argument(
+        "--watch", action="store_true", help="one screen, drawn again and again until the study is finished or Ctrl-C"
+    )
+    commands.choices["status"].add_argument(
+        "--interval", type=_seconds, default=10.0, metavar="SECONDS", help="from one drawing to the next (default: 10)"
+    )
+    crated = commands.choices["crate"]
+    crated.add_argument(
+        "--agent", metavar="NAME", help="who ran the study (default: the account that the files are of)"
+    )
+    crated.add_argument(
+        "--license", metavar="LICENSE", help="of the results, best as its address (default: none stated)"
     )
     exported = command(_bits, "an allocation of bits, in a form that a quantization program reads")
     exported.add_argument("study", type=Path, help="the study's folder of results, as in results/allocation")
@@ -79,6 +97,9 @@ def _parser() -> argparse.ArgumentParser:
     profile = Path("profiles/slurm/config.yaml")
     asked.add_argument(
         "profile", nargs="?", type=Path, default=profile, metavar="PROFILE", help=f"the profile's file ({profile})"
+    )
+    command(_gpu_check, "does a GPU compute what a CPU does, as fast and in as little memory as planned?").add_argument(
+        "--output", type=Path, default=Path("results/gpu-check"), metavar="FOLDER", help="default: results/gpu-check"
     )
     command(_docs, "write the references that follow from the code into docs/")
     return parser
@@ -103,16 +124,26 @@ def _options_of_init(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def _seconds(text: str) -> float:
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = 0.0
+    if not 0 < seconds < float("inf"):
+        raise argparse.ArgumentTypeError(f"{text} is no time: give seconds, above 0")
+    return seconds
+
+
 def _init(given: argparse.Namespace) -> None:
     """Write FOLDER/config.yaml, a small study of a model with a word on every section, and print what it would run.
 
     The model is looked at, and no weights are fetched. What is missing is asked for on a terminal; what is there is
     never overwritten.
     """
-    from smdl.runtime.progress import ROOT
+    from smdl.runtime.installed import workflow_folder
     from smdl.start.init import Wanted, init
 
-    begun = init(Wanted(**{name: value for name, value in vars(given).items() if name != "run"}), ROOT)
+    begun = init(Wanted(**{name: value for name, value in vars(given).items() if name != "run"}), workflow_folder())
     sys.stdout.write(f"wrote {begun.config}\n{begun.model}\n\n")
     sys.stdout.flush()
     sys.stdout.write(f"{_planned(begun.config, None)}\n\nnext:\n  {begun.run}\n  {begun.report}\n")
@@ -139,6 +170,13 @@ def _status(given: argparse.Namespace) -> None:
     from smdl.runtime.progress import enter, progress, told
 
     asked_from = Path.cwd()
+    if given.watch:
+        from smdl.runtime.watch import watch
+
+        # Logs hold signs that not every terminal knows.
+        sys.stdout.reconfigure(errors="replace")
+        watch(enter(given.study), given.interval, given.jobs, sys.stdout)
+        return
     sys.stdout.write(told(progress(enter(given.study)), given.jobs) + "\n")
     if Path.cwd() != asked_from:
         sys.stdout.write(f"\nPaths are those seen from {Path.cwd()}.\n")
@@ -151,6 +189,27 @@ def _report(given: argparse.Namespace) -> None:
 
     for path in make(enter(given.study)):
         sys.stdout.write(f"{given.study / path.name}  {path.stat().st_size / 1e6:.1f} MB\n")
+
+
+def _paper(given: argparse.Namespace) -> None:
+    """Write paper/paper.pdf and its tables in LaTeX into a finished study's folder, every number from its tables."""
+    from smdl.paper.make import make
+    from smdl.runtime.progress import enter
+
+    for path in make(enter(given.study)):
+        sys.stdout.write(f"{given.study / path.parent.name / path.name}\n")
+
+
+def _crate(given: argparse.Namespace) -> None:
+    """Write ro-crate-metadata.json into a study's folder: its files and the runs that made them, as they are now.
+
+    It is a Provenance Run Crate (https://w3id.org/ro/wfrun/provenance), which others' tools read.
+    """
+    from smdl.crate.make import make
+    from smdl.runtime.progress import enter
+
+    path = make(enter(given.study), given.agent, given.license)
+    sys.stdout.write(f"{given.study / path.name}  {path.stat().st_size / 1e6:.1f} MB\n")
 
 
 def _summary(given: argparse.Namespace) -> None:
@@ -177,21 +236,22 @@ def _bits(given: argparse.Namespace) -> None:
 
 
 def _plan(given: argparse.Namespace) -> None:
-    """Print what a study would run: jobs, GPU hours, disk peak and bytes to download, model by model. Offline."""
+    """Print what a study would run by rule and model: jobs, hours, memory, disk peak, bytes to download. Offline."""
     sys.stdout.write(f"{_planned(given.configfile, given.profile)}\n")
 
 
 def _planned(configfile: Path, profile: Path | None) -> str:
-    from smdl.runtime.plan import plan, planned_jobs, summary
-    from smdl.runtime.progress import ROOT
+    from smdl.runtime.installed import workflow_folder
+    from smdl.runtime.plan import plan, plan_of_rules, planned_jobs, summary
     from smdl.settings.config import settings
     from smdl.settings.configfile import load
     from smdl.study.study import Study
 
     study = settings(load(configfile), Study)
-    jobs = planned_jobs(configfile, profile or ROOT / PROFILES / "local")
+    jobs = planned_jobs(configfile, profile or workflow_folder() / PROFILES / "local")
     table = plan(study, jobs, Path("results") / study.study)
-    return f"{table.to_string(index=False)}\n\n{summary(table)}"
+    rules = plan_of_rules(jobs)
+    return f"{rules.to_string(index=False)}\n\n{table.to_string(index=False)}\n\n{summary(table)}"
 
 
 def _doctor(given: argparse.Namespace) -> int:
@@ -201,13 +261,33 @@ def _doctor(given: argparse.Namespace) -> int:
     return examine(str(given.profile))
 
 
+def _gpu_check(given: argparse.Namespace) -> int:
+    """Compare this machine's GPU with its CPU, and with what config.yaml plans for it; minutes.
+
+    Writes gpu.md and gpu.json into the output folder. Exit status 1 where something does not hold.
+    """
+    from smdl.gpu.check import check
+    from smdl.runtime.installed import workflow_folder
+    from smdl.settings.config import settings
+    from smdl.settings.configfile import load
+    from smdl.study.study import Study
+
+    def tell(line: str) -> None:
+        sys.stdout.write(f"{line}\n")
+        sys.stdout.flush()
+
+    well = check(settings(load(workflow_folder() / "config.yaml"), Study), given.output, tell)
+    tell(f"{'all holds' if well else 'not all holds'}: {given.output}/gpu.md")
+    return 0 if well else 1
+
+
 def _docs(given: argparse.Namespace) -> None:
     """Write the references that follow from the code: the configuration, its JSON Schema, and the outputs."""
     from smdl.reference_docs import PAGES
-    from smdl.runtime.progress import ROOT
+    from smdl.runtime.installed import workflow_folder
 
     for name, text in PAGES.items():
-        (ROOT / "docs" / name).write_text(text())
+        (workflow_folder() / "docs" / name).write_text(text())
 
 
 if __name__ == "__main__":

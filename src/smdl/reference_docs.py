@@ -57,7 +57,8 @@ def _nested(schema: dict[str, Any]) -> bool:
 
 def _keys(path: str, schema: dict[str, Any], required: bool) -> Iterator[tuple[str, ...]]:
     default = "needed" if required else _code(schema["default"]) if "default" in schema and not _nested(schema) else ""
-    yield f"`{path}`", _kind(schema), default, schema.get("description", "")
+    # Descriptions are plain text: Markdown would take <study> for markup and leave it out.
+    yield f"`{path}`", _kind(schema), default, schema.get("description", "").replace("<", "&lt;")
     yield from _children(path, schema)
 
 

@@ -9,6 +9,7 @@ Used by the tests as a fixture, and by ``make mini-slurm`` as a command that run
 import argparse
 import getpass
 import os
+import re
 import shutil
 import signal
 import socket
@@ -258,13 +259,18 @@ class Cluster:
 
     def signal_job(self, job: str, sent: signal.Signals, watchers: bool = False) -> None:
         """Send a signal to all processes of a job, behind SLURM's back; ``watchers``: also to its slurmstepd."""
-        stepd = f"slurmstepd: [{job}.".encode()
-        mine = f"SLURM_JOB_ID={job}\0".encode()
-        for process in self._marked():
+        for process in self._of_job(job, watchers):
             with suppress(OSError):
-                watcher = (process / "cmdline").read_bytes().startswith(stepd)
-                if mine in (process / "environ").read_bytes() or (watcher and watchers):
-                    os.kill(int(process.name), sent)
+                os.kill(int(process.name), sent)
+
+    def awaits(self, job: str, sent: signal.Signals) -> bool:
+        """Whether this signal waits for a process of a stopped job, or none of them is left."""
+        processes, waiting = self._of_job(job), 0
+        for process in processes:
+            with suppress(OSError):
+                status = (process / "status").read_text()
+                waiting |= int(re.search(r"^ShdPnd:\t(\w+)$", status, flags=re.MULTILINE)[1], 16)
+        return not processes or bool(waiting >> (sent - 1) & 1)
 
     def log(self) -> str:
         """The ends of all daemons' logs, for the message of a failed test."""
@@ -348,6 +354,18 @@ class Cluster:
         for process in Path("/proc").glob("[0-9]*"):
             with suppress(OSError):
                 if int(process.name) != os.getpid() and mark in (process / "environ").read_bytes():
+                    found.append(process)
+        return found
+
+    def _of_job(self, job: str, watchers: bool = False) -> list[Path]:
+        """The processes of a job, as folders under /proc; ``watchers``: also its slurmstepd."""
+        stepd = f"slurmstepd: [{job}.".encode()
+        mine = f"SLURM_JOB_ID={job}\0".encode()
+        found = []
+        for process in self._marked():
+            with suppress(OSError):
+                watcher = (process / "cmdline").read_bytes().startswith(stepd)
+                if mine in (process / "environ").read_bytes() or (watcher and watchers):
                     found.append(process)
         return found
 

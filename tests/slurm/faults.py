@@ -22,7 +22,7 @@ TABLES = [f"results/small/tables/{name}.csv" for name in ("checkpoints", "llc", 
 # A chain as the profile's expressions see it; Snakemake takes no braces in those of times and sizes.
 THIS = "'/'.join([wildcards.setting, wildcards.model, 'step' + wildcards.step, 'block' + wildcards.block])"
 MINUTES = 10
-SECONDS = 840
+SECONDS = 1500
 
 Due = Callable[[], bool]
 # Told step by step: what is yielded has to be true before it goes on.
@@ -112,7 +112,8 @@ class Round:
         minutes = MINUTES - self._seconds_left(job) // 60 + 1
         self.cluster.run("scontrol", "update", f"jobid={job}", f"timelimit={minutes}")
         self.unharmed.remove(TIME)
-        yield lambda: self._seconds_left(job) < 4
+        # Its time may be over sooner than it is warned: then SLURM lets it go on, and ends it.
+        yield lambda: self.cluster.awaits(job, signal.SIGTERM)
         self.cluster.signal_job(job, signal.SIGCONT)
 
     def _seconds_left(self, job: str) -> int:
@@ -207,10 +208,16 @@ class Round:
         yield from self._caught(self.interrupted, CANCELLED)
         self._note("Snakemake interrupted")
         run = self.first["interrupted"]
-        run.send_signal(signal.SIGINT)
+        # A signal that another thread takes does not wake the main one, which sleeps: as a user would, once more.
+        while not self._heard():
+            run.send_signal(signal.SIGINT)
+            yield _after(20, unless=self._heard)
         yield lambda: run.poll() is not None
         self.unharmed.remove("interrupted")
         self._again("interrupted")
+
+    def _heard(self) -> bool:
+        return "Terminating processes on user request" in self.interrupted.log()
 
     def _killed(self) -> Fault:
         """Snakemake is killed while its job runs; the job, which is stopped, is not done before the next one looks."""
@@ -232,9 +239,9 @@ class Round:
         self.events.append(f"{time.monotonic() - self.started:6.1f} s  {what}")
 
 
-def _after(seconds: float) -> Due:
+def _after(seconds: float, unless: Due = lambda: False) -> Due:
     until = time.monotonic() + seconds
-    return lambda: time.monotonic() > until
+    return lambda: time.monotonic() > until or unless()
 
 
 def _shortened(mini: dict[str, Any]) -> dict[str, Any]:

@@ -15,6 +15,8 @@ import yaml
 from cluster import ACCOUNT, Cluster
 from snakemake.profiles import ProfileConfigFileParser
 
+from workflow import forked
+
 HERE = Path(__file__).parent
 ROOT = HERE.parents[1]
 SITE = {"SMDL_ACCOUNT": ACCOUNT, "SMDL_CPU_PARTITION": "cpu", "SMDL_GPU_PARTITION": "gpu"}
@@ -64,9 +66,8 @@ class Study:
 
     def locally(self, targets: list[str]) -> None:
         """Run on this machine, undisturbed."""
-        warm = [sys.executable, "-P", ROOT / "src/smdl/runtime/warm.py", Path(sys.executable).with_name("snakemake")]
-        command = [*warm, *self._arguments(targets), "--profile", ROOT / "profiles/local"]
-        done = subprocess.run(command, cwd=self.folder, capture_output=True, text=True)
+        arguments = [*self._arguments(targets), "--profile", str(ROOT / "profiles/local")]
+        done = forked(arguments, self.folder, warm=True)
         assert done.returncode == 0, done.stderr
 
     def start(self, targets: list[str], **chains: Any) -> subprocess.Popen:
@@ -113,11 +114,13 @@ class Study:
         return [*targets, "--snakefile", str(ROOT / "Snakefile"), "--configfile", str(self.config)]
 
     def _profile(self, chains: dict[str, Any]) -> Path:
-        """The shipped profile, with this cluster's names, and sizes that fit a test."""
+        """The shipped profile, with this cluster's names, and sizes and times that fit a test."""
         os.environ.update(SITE)
         with (ROOT / "profiles/slurm/config.yaml").open() as shipped:
             profile = dict(ProfileConfigFileParser().parse(shipped))
         profile["default-resources"] += ["mem_mb=1500", "runtime=5"]
+        # As make mini-slurm: so short jobs would wait for the looks, not the looks for the jobs.
+        profile["slurm-init-seconds-before-status-checks"] = 5
         own = tuple(f"llc_chains:{name}=" for name in chains)
         resources = [entry for entry in profile["set-resources"] if not entry.startswith(own)]
         profile["set-resources"] = resources + [f"llc_chains:{name}={value}" for name, value in chains.items()]

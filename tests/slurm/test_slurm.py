@@ -8,7 +8,7 @@ from cluster import Cluster, Unavailable, provide
 from faults import CANCELLED, CHAINS, LATE, LAUNCH, MEMORY, NODE, PREEMPTED, REQUEUED, SLURMD, TABLES, TIME, Round
 from study import Study
 
-pytestmark = [pytest.mark.slurm, pytest.mark.timeout(1100)]
+pytestmark = [pytest.mark.slurm, pytest.mark.timeout(1800)]
 
 
 @pytest.fixture(scope="session")
@@ -23,11 +23,21 @@ def cluster() -> Iterator[Cluster]:
 
 @pytest.fixture(scope="session")
 def faulted(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Round:
-    """The round of faults, run once; its report is printed, and shown with a test that fails."""
+    """The round of faults, run once."""
     done = Round(tmp_path_factory.mktemp("faults"), cluster)
     done.run()
-    print(done.report())
     return done
+
+
+@pytest.fixture(scope="session")
+def report(faulted: Round) -> str:
+    return faulted.report()
+
+
+@pytest.fixture(autouse=True)
+def told(report: str) -> None:
+    """A test that fails shows what was done when, and every run of every chain."""
+    print(report)
 
 
 def states(study: Study, chain: str) -> list[str]:
@@ -45,7 +55,7 @@ def ends_well(study: Study, chain: str, harm: str, same_job: bool) -> bool:
 
 def test_every_run_ends_well(faulted):
     ends = {name: run.returncode for name, run in faulted.runs.items()}
-    assert ends == {"whole": 0, "main": 0, "interrupted": 0, "killed": 0}, faulted.report()
+    assert ends == {"whole": 0, "main": 0, "interrupted": 0, "killed": 0}
 
 
 @pytest.mark.parametrize("chain", CHAINS)

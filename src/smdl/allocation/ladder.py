@@ -33,7 +33,7 @@ from smdl.llc.diagnostics import standard_error
 from smdl.llc.restriction import restricted_to
 from smdl.llc.sampler import Loss, Walker
 from smdl.llc.settings import Sampler
-from smdl.models.loading import BlockLoss
+from smdl.models.loading import BlockLoss, second_derivatives
 from smdl.models.views import WeightView, iterate
 from smdl.rulers.second_order.spectrum import largest_eigenvalue
 from smdl.tables.allocation import LADDER_KIND, PUBLISHED
@@ -99,8 +99,8 @@ def climb(
 def ladders(loss: BlockLoss, baseline: np.ndarray, settings: Allocation, seed: int, kept: Kept) -> pd.DataFrame:
     """Rows of the table ``ladder``: every matrix alone, at the published setting and on the ladder.
 
-    ``loss`` has second derivatives; its first blocks give the largest curvature of each matrix. On the ladder the
-    localisation of a matrix is as wide as its weights are large: gamma is one over their mean square.
+    The first blocks of ``loss`` give the largest curvature of each matrix. On the ladder the localisation of a matrix
+    is as wide as its weights are large: gamma is one over their mean square.
     """
     views = touched(iterate(loss.model), settings.parameters)
     parts = [
@@ -118,7 +118,8 @@ def _of_matrix(
     with restricted_to(loss, view):
         some = BlockLoss(loss.model, loss.blocks[: its.stiffness_blocks])
         some.parameters = loss.parameters
-        stiffness = largest_eigenvalue(some, its.batch_size, STIFFNESS_STEPS, seed)
+        with second_derivatives(loss.model):
+            stiffness = largest_eigenvalue(some, its.batch_size, STIFFNESS_STEPS, seed)
         at = {
             PUBLISHED: ([settings.published_n_beta], settings.published_gamma),
             LADDER_KIND: (list(its.n_beta), 1 / mean_square if mean_square else settings.published_gamma),

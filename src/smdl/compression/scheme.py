@@ -17,8 +17,12 @@ from pydantic import Field
 from smdl.compression.size import Size
 from smdl.compression.weights import Parameters, Weights
 from smdl.foundation.lazy import Tensor
+from smdl.models.shape import Shape
 from smdl.models.views import WeightView
 from smdl.settings.base import Number, Section
+
+# Bytes of a number in a sweep, which is in float32 throughout.
+FLOAT = 4
 
 
 @dataclass(frozen=True)
@@ -105,18 +109,6 @@ NUMBERS_OF_VALUES = Levels(2, 65536, "levels are numbers of values, from 2 to 65
 FRACTIONS = Levels(0, 1, "levels are fractions, from 0 to 1")
 
 
-@dataclass(frozen=True)
-class Cost:
-    """What a job of a scheme takes, for what a cluster is asked for.
-
-    ``copies`` is how many vectors as long as the weights it holds in memory, ``passes`` how often it passes the
-    evaluation blocks forward and back; a pass forward only is a third of one.
-    """
-
-    copies: int = 4
-    passes: int = 60
-
-
 class Scheme(Section):
     """One compression scheme: everything that the rest of the workflow knows of it is declared in its class.
 
@@ -129,7 +121,6 @@ class Scheme(Section):
     levels: ClassVar[Levels]
     version: ClassVar[int]
     """To be raised when the scheme's numbers change: then only its jobs, and what depends on them, run again."""
-    cost: ClassVar[Cost] = Cost()
     tuned: ClassVar[Tuned | None] = None
     """The parameter that ``compress`` takes as ``tuned`` and the search minimises over; None where there is none."""
     random: ClassVar[bool] = False
@@ -141,6 +132,18 @@ class Scheme(Section):
         """The keys of what looks at calibration blocks: ``key`` of this variant, or keys below it of schemes within."""
         if self.needs_data:
             yield key
+
+    def work(self, blocks: int) -> float:
+        """What a level takes beside its evaluation, in passes forward over the evaluation blocks, ``blocks`` many."""
+        return 0.0
+
+    def held(self, shape: Shape, context: int) -> float:
+        """Bytes of memory, where the model is, that a variant holds beside it at the most; ``context`` in tokens."""
+        return 8 * FLOAT * shape.largest
+
+    def kept(self, shape: Shape) -> float:
+        """Bytes in main memory that a variant keeps over the levels."""
+        return float(FLOAT * shape.moments) if self.needs_data else 0.0
 
     @abstractmethod
     def compress(self, weights: Weights, level: float, seed: int, tuned: float | None) -> Iterator[Compressed]:

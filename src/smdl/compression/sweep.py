@@ -39,6 +39,7 @@ def sweep(
             points = curve(loss, scheme, levels, seeds)
         else:
             points = search(loss, scheme, levels, seeds, how.epsilons, how.error_rate)
+        weights.forget()
         rows = curve_rows(points, scheme.axis, weights.elements)
         curves.append(rows.assign(variant=variant))
         critical.append(critical_rows(rows, how.epsilons).assign(variant=variant))

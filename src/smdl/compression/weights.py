@@ -15,8 +15,8 @@ from smdl.models.views import WeightView, iterate
 if TYPE_CHECKING:
     from smdl.compression.stored import Stored
 
-# Up to this size a copy costs less than reading again.
-KEPT_BYTES = 256 * 2**20
+# Up to this size a copy costs less than reading again; on a GPU the copy lies there.
+KEPT_BYTES = {"cpu": 256 * 2**20, "cuda": 6 * 10**9}
 
 Parameters = Literal["linear", "matrices", "all"]
 """Which weights a scheme touches: the linear maps inside the layers, all matrices (embeddings too), everything."""
@@ -25,7 +25,7 @@ Parameters = Literal["linear", "matrices", "all"]
 class Weights:
     """The original weights of a model, which can be read while the model itself carries compressed ones.
 
-    Those of a large model are read again from its checkpoint, a tensor at a time; no second copy of it is held.
+    Those of a model that is too large for a second copy are read again from its checkpoint, a tensor at a time.
     ``dense_bits`` is the size of a weight that is left as it is. ``calibration`` are the token blocks of the schemes
     that look at data, shape (blocks, context), and ``batch_size`` how many of them are run at a time.
     """
@@ -84,6 +84,10 @@ class Weights:
             self._cache[key] = make()
         return self._cache[key]
 
+    def forget(self) -> None:
+        """Drop what was made once: the next variant has its own."""
+        self._cache.clear()
+
     def restore(self) -> None:
         """Put the originals back into the model."""
         for view in self.views:
@@ -100,6 +104,8 @@ def _stored(model: nn.Module) -> Stored | None:
     """The checkpoint that a model was loaded from; None where there is none, or where a copy costs less."""
     from smdl.compression.stored import Stored
 
-    size = sum(parameter.numel() * parameter.element_size() for parameter in model.parameters())
+    parameters = list(model.parameters())
+    size = sum(parameter.numel() * parameter.element_size() for parameter in parameters)
     folder = getattr(model, "name_or_path", "")
-    return Stored(model, Path(folder)) if size > KEPT_BYTES and folder and Path(folder).is_dir() else None
+    kept = KEPT_BYTES[parameters[0].device.type]
+    return Stored(model, Path(folder)) if size > kept and folder and Path(folder).is_dir() else None

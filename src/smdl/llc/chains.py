@@ -10,16 +10,17 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 import torch
+from torch import Tensor
 from tqdm import tqdm
 
 from smdl.foundation.errors import StudyError
 from smdl.llc.sampler import Loss, Step, Walker
+from smdl.llc.saved import frame
 from smdl.llc.settings import Memory, Sampler
 from smdl.llc.state import StateStore
 from smdl.tables.study import CONTROL, LOCALISED, POSTERIOR
 
 FIRST_STEPS = 10
-RECORDED = ("loss", "baseline", "excess_se", "distance")
 WARNING_SIGNALS = (signal.SIGTERM, signal.SIGUSR1, signal.SIGINT)
 
 
@@ -37,20 +38,17 @@ def sample(
 
     ``baseline`` holds the loss (nats) of every sampling sequence at w*, shape (loss.size,). ``draw`` is negative in
     burn-in. With ``control``, a chain's draws have beside them those of its control, and pairs of draws of the
-    localisation alone. Saves its state when it is due and when the process gets a warning signal, which then ends it
-    with a StudyError; a later call with the same store goes on at the step after, and its rows are the same bit for
-    bit.
+    localisation alone. Saves its state when it is due, at the end of a chain, and when the process gets a warning
+    signal, which then ends it with a StudyError; a later call with the same store goes on at the step after, and its
+    rows are the same bit for bit.
     """
     walker = Walker(loss, settings, memory=memory, control=control)
-    state = store.load() or {"chain": 0, "step": 0, "rows": []}
-    rows: list[list] = state["rows"]
-    if state["step"]:
-        _restore(walker, state)
-    done = state["chain"] * settings.steps + state["step"]
+    first, begun, rows = _resumed(walker, store)
+    done = first * settings.steps + begun
     progress = tqdm(total=len(chains) * settings.steps, initial=done, unit="step", desc="chains", mininterval=5)
     with _warned() as warning, progress:
-        for index in range(state["chain"], len(chains)):
-            number, start = chains[index], state["step"] if index == state["chain"] else 0
+        for index in range(first, len(chains)):
+            number, start = chains[index], begun if index == first else 0
             if start == 0:
                 walker.reset()
                 own = []
@@ -65,8 +63,10 @@ def sample(
                 progress.update()
                 if index == 0 and seen.step + 1 == FIRST_STEPS:
                     progress.write(stability_note(walker), file=sys.stderr)
-                if store.due or warning:
-                    store.save(_state(index, seen.step + 1, rows, walker))
+                if seen.step + 1 == settings.steps:
+                    store.save({"chain": index + 1, "step": 0, "rows": rows}, finished=index + 1 == len(chains))
+                elif store.due or warning:
+                    store.save({"chain": index, "step": seen.step + 1, "rows": rows}, _vectors(walker))
                 if warning:
                     raise StudyError(_stopped(warning))
     return frame(rows)
@@ -88,11 +88,6 @@ def localised_rows(walker: Walker, seed: int, number: int, baseline: np.ndarray)
     its = walker.settings
     for seen in walker.localised(seed, number, its.localised_draws, its.localised_batch):
         yield [LOCALISED, number, seen.step, *recorded(seen, baseline)]
-
-
-def frame(rows: list[list]) -> pd.DataFrame:
-    """Rows as a table of draws, without the columns that name model and step."""
-    return pd.DataFrame(rows, columns=["kind", "chain", "draw", *RECORDED])
 
 
 def recorded(seen: Step, baseline: np.ndarray) -> list[float]:
@@ -121,25 +116,20 @@ def stability_note(walker: Walker) -> str:
     )
 
 
-def _state(chain: int, step: int, rows: list[list[float]], walker: Walker) -> dict:
-    if step == walker.settings.steps:
-        return {"chain": chain + 1, "step": 0, "rows": rows}
-    control = {} if walker.control is None else {"control": walker.control}
-    return {
-        "chain": chain,
-        "step": step,
-        "rows": rows,
-        "weights": walker.weights,
-        "second_moment": walker.second_moment,
-        **control,
-    }
+def _resumed(walker: Walker, store: StateStore) -> tuple[int, int, list[list]]:
+    """Chain, step and rows to go on from; a chain that had begun is put back where it was."""
+    saved = store.load()
+    if saved is None:
+        return 0, 0, []
+    if saved.plain["step"]:
+        saved.restore(_vectors(walker))
+    return saved.plain["chain"], saved.plain["step"], saved.plain["rows"]
 
 
-def _restore(walker: Walker, state: dict) -> None:
-    walker.weights.copy_(state["weights"])
-    walker.second_moment.copy_(state["second_moment"])
-    if walker.control is not None:
-        walker.control.copy_(state["control"])
+def _vectors(walker: Walker) -> dict[str, Tensor]:
+    """The vectors that are a chain's state."""
+    vectors = {"weights": walker.weights, "second_moment": walker.second_moment, "control": walker.control}
+    return {name: vector for name, vector in vectors.items() if vector is not None}
 
 
 def _stopped(warning: Sequence[str]) -> str:

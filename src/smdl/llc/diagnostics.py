@@ -31,6 +31,11 @@ def standard_error(values: np.ndarray) -> float:
     return max(within, between)
 
 
+def r_hat(values: np.ndarray) -> float:
+    """Rank-normalised R-hat of ``values``, shape (chains, draws), chains >= 2, draws >= 4."""
+    return float(array_stats.rhat(values, method="rank", **AXES))
+
+
 def diagnose(excess: np.ndarray) -> Diagnostics:
     """Diagnostics of ``excess``, the paired excess losses after burn-in, shape (chains, draws), chains >= 2."""
     draws = excess.shape[1]
@@ -40,7 +45,7 @@ def diagnose(excess: np.ndarray) -> Diagnostics:
     spread = excess.std()
     return Diagnostics(
         se=standard_error(excess),
-        r_hat=float(array_stats.rhat(excess, method="rank", **AXES)),
+        r_hat=r_hat(excess),
         ess=float(array_stats.ess(excess, method="bulk", **AXES)),
         drift=float(difference.mean() / difference_se),
         spike=float((excess.max() - np.median(excess)) / spread),

@@ -22,8 +22,7 @@ of N(w*, 1/gamma) from its start on, of which others can be had without any chai
 """
 
 import math
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -32,12 +31,12 @@ import torch
 from torch import Tensor
 
 from smdl.foundation.errors import StudyError
-from smdl.llc.kernel import Noise, compiled
-from smdl.llc.noise import GROUP, normals
+from smdl.llc.noise import GROUP
 from smdl.llc.settings import Memory, Sampler
+from smdl.llc.update import Move, Vectors, update_for
 
-# A chunk of the update fits the second-level cache, so that its dozen operations pass over main memory once.
-CHUNK = {"cpu": 1 << 16, "cuda": 1 << 24}
+# Draws of the localisation are made in parts, since their noise lies in memory.
+PART = {"cpu": 1 << 16, "cuda": 1 << 24}
 # Minibatches from which a fixed preconditioner is made.
 AT_ANCHOR = 32
 # Up to this many weights the whole gradient is held and all move at once: a call per parameter would cost more.
@@ -86,21 +85,13 @@ class StackedStep:
     distances: np.ndarray
 
 
-@dataclass(frozen=True)
-class _Move:
-    """What the update of one step needs to know; ``settings`` are (lr, n_beta, gamma, alpha, eps_rms)."""
-
-    noise: Noise
-    settings: np.ndarray
-
-
 class Walker:
     """The moving part of a chain, or of a stack of them: weights w, anchor w* and preconditioner V, each a flat vector.
 
     The loss's parameters become views of the flat weights, so that no copy of the model is made. Each parameter moves
     within the backward pass, as soon as its gradient is whole, and the gradient is dropped: no full gradient is held.
     A small model moves as a whole after it.
-    On a CPU the update is compiled where a compiler is there; without ``compile`` the plain form does its work.
+    Without ``compile`` the plain form of the update does its work (smdl.llc.update).
     """
 
     def __init__(
@@ -123,11 +114,9 @@ class Walker:
         self.second_moment = torch.zeros_like(self.weights, dtype=getattr(torch, self.memory.second_moment))
         self.control = torch.empty_like(self.weights) if control else None
         self.reset()
-        self._mixed = {self.weights.dtype, self.anchor.dtype, self.second_moment.dtype} != {torch.float32}
-        self._compiled = compiled() if compile and self.weights.device.type == "cpu" else None
-        self._threads = ThreadPoolExecutor(torch.get_num_threads())
-        self._move: _Move | None = None
-        self._squared_distances = np.zeros(chains)
+        self._update = update_for(self.weights.device, compile)
+        self._move: Move | None = None
+        self._squared_distances = torch.zeros(chains, dtype=torch.float64, device=self.weights.device)
         self._gradient = self._held_gradient()
         self._squares: Tensor | None = None
         if self._gradient is None:
@@ -180,7 +169,7 @@ class Walker:
             sequences = minibatch(seed, chain, step, self.loss.size, self.settings.batch_size)
             control = self._control_losses(sequences, chain, step)
             losses = self._step(sequences, seed, [chain], step, n_beta)
-            yield Step(step, sequences, losses, math.sqrt(self._squared_distances[0]), control)
+            yield Step(step, sequences, losses, float(self._distances()[0]), control)
 
     def _place_control(self, seed: int, chain: int) -> None:
         """The control at a draw of N(w*, 1/gamma), where it stays at rest however slowly it forgets its start."""
@@ -209,8 +198,7 @@ class Walker:
         for part in self._parts():
             anchor = self.anchor[part].float()
             where = (seed, chain, step, part.start, len(anchor))
-            noise = self._compiled.normals(*where) if self._compiled else normals(*where, anchor.device)
-            weights[part] = torch.add(anchor, noise, alpha=scale).to(weights.dtype)
+            weights[part] = torch.add(anchor, self._update.normals(*where), alpha=scale).to(weights.dtype)
 
     def _mirror(self) -> None:
         """Weights on the other side of w*."""
@@ -218,7 +206,7 @@ class Walker:
             self.weights[part] = (2 * self.anchor[part].float() - self.weights[part].float()).to(self.weights.dtype)
 
     def _parts(self) -> Iterator[slice]:
-        chunk = CHUNK[self.weights.device.type]
+        chunk = PART[self.weights.device.type]
         return (slice(start, start + chunk) for start in range(0, len(self.weights), chunk))
 
     @torch.no_grad()
@@ -251,30 +239,35 @@ class Walker:
             batches = [minibatch(seed, chain, step, self.loss.size, self.settings.batch_size) for chain in chains]
             sequences = np.stack(batches)
             losses = self._step(sequences, seed, chains, step, n_beta)
-            yield StackedStep(step, sequences, losses, np.sqrt(self._squared_distances))
+            yield StackedStep(step, sequences, losses, self._distances())
 
     def _step(self, sequences: np.ndarray, seed: int, chains: Sequence[int], step: int, n_beta: float) -> Tensor:
-        """Losses at the weights as they are; then the move."""
+        """Losses at the weights as they are; then the move.
+
+        What a step found is looked at once, when all its work is under way: a look earlier would make a GPU wait.
+        """
         its = self.settings
         alpha = 1.0 if its.preconditioner == "fixed" else its.alpha
-        settings = np.array([its.lr, n_beta, its.gamma, alpha, its.eps_rms], dtype=np.float32)
-        move = _Move(Noise(seed, np.asarray(chains, dtype=np.int64), step, 0), settings)
-        self._squared_distances = np.zeros(self.chains)
+        move = Move(seed, tuple(chains), step, its.lr, n_beta, its.gamma, alpha, its.eps_rms)
+        self._squared_distances.zero_()
         batch = sequences.shape[-1]
         size = its.sequences_at_once or batch
         seen = []
         for start in range(0, batch, size):
             losses = self.loss(sequences[..., start : start + size])
-            total = losses.sum()
-            self._check(total.item() / losses.numel(), chains, step, n_beta)
             self._move = move if start + size >= batch else None
-            (total / batch).backward()
+            (losses.sum() / batch).backward()
             seen.append(losses.detach())
         self._move = None
         if self._gradient is not None:
-            self._update(slice(None), 0, self._gradient, move)
+            self._take(slice(None), 0, self._gradient, move)
             self._gradient.zero_()
-        return torch.cat(seen, dim=-1)
+        losses = torch.cat(seen, dim=-1)
+        self._check(losses.mean().item(), chains, step, n_beta)
+        return losses
+
+    def _distances(self) -> np.ndarray:
+        return self._squared_distances.sqrt().cpu().numpy()
 
     def _fix(self) -> None:
         """The second moment of minibatch gradients at w*, from minibatches that lie evenly over the sequences."""
@@ -331,7 +324,7 @@ class Walker:
 
         def move(parameter: Tensor) -> None:
             if self._move is not None:
-                self._update(rows, place, parameter.grad, self._move)
+                self._take(rows, place, parameter.grad, self._move)
                 parameter.grad = None
             elif self._squares is not None:
                 gradient = parameter.grad.flatten().float()
@@ -341,77 +334,13 @@ class Walker:
         return move
 
     @torch.no_grad()
-    def _update(self, rows: slice, place: int, gradient: Tensor, move: _Move) -> None:
+    def _take(self, rows: slice, place: int, gradient: Tensor, move: Move) -> None:
+        """Move what lies in ``rows`` of the flat vectors."""
         shape = (self.chains, -1)
         weights, anchor, second_moment = (t[rows].view(shape) for t in (self.weights, self.anchor, self.second_moment))
         control = None if self.control is None else self.control[rows].view(shape)
-        gradient = gradient.reshape(shape)
-
-        def run(start: int) -> np.ndarray:
-            part = slice(start, start + chunk)
-            noise = move.noise._replace(offset=place + start)
-            vectors = (weights[:, part], gradient[:, part], anchor[:, part], second_moment[:, part])
-            own = None if control is None else control[:, part]
-            return self._update_chunk(*vectors, own, noise, move.settings)
-
-        chunk, each = self._chunks(gradient.shape[1])
-        for squared in each(run, range(0, gradient.shape[1], chunk)):
-            self._squared_distances += squared
-
-    def _chunks(self, length: int) -> tuple[int, Callable]:
-        """How long the chunks of a vector are, and what maps the update over them."""
-        chunk = CHUNK[self.weights.device.type] // self.chains // GROUP * GROUP
-        chunk = max(chunk, GROUP)
-        if self._compiled is None or length <= chunk:
-            return chunk, map
-        if not self._mixed:
-            chunk = max(chunk, -(-length // torch.get_num_threads() // GROUP) * GROUP)
-        return chunk, self._threads.map
-
-    def _update_chunk(
-        self, w: Tensor, g: Tensor, anchor: Tensor, v: Tensor, c: Tensor | None, noise: Noise, settings: np.ndarray
-    ) -> np.ndarray:
-        update = self._compiled.update if self._compiled else plain
-        if not self._mixed:
-            return update(w, g, anchor, v, c, noise, settings)
-        w32, v32, c32 = w.float(), v.float(), None if c is None else c.float()
-        squared = update(w32, g.float(), anchor.float(), v32, c32, noise, settings)
-        w.copy_(w32)
-        v.copy_(v32)
-        if c is not None:
-            c.copy_(c32)
-        return squared
-
-
-def plain(
-    weights: Tensor,
-    gradient: Tensor,
-    anchor: Tensor,
-    second_moment: Tensor,
-    control: Tensor | None,
-    noise: Noise,
-    settings: np.ndarray,
-) -> np.ndarray:
-    """One pSGLD update in place of ``weights``, ``second_moment`` and ``control``, all float32, of shape (chains, n).
-
-    ``settings`` are (lr, n_beta, gamma, alpha, eps_rms). Returns the squared distances from the anchor before the move,
-    shape (chains,).
-    """
-    lr, n_beta, gamma, alpha, eps_rms = settings.tolist()
-    streams = [
-        normals(noise.seed, chain, noise.step, noise.offset, weights.shape[1], weights.device)
-        for chain in noise.chains.tolist()
-    ]
-    second_moment.mul_(alpha).addcmul_(gradient, gradient, value=1 - alpha)
-    preconditioner = second_moment.sqrt().add_(eps_rms).reciprocal_().mul_(lr)
-    away = weights - anchor
-    squared = away.square().sum(dim=1).double().cpu().numpy()
-    drift = away.mul_(gamma).add_(gradient, alpha=n_beta)
-    noise_scale, xi = preconditioner.sqrt(), torch.stack(streams)
-    weights.addcmul_(preconditioner, drift, value=-0.5).addcmul_(noise_scale, xi)
-    if control is not None:
-        control.addcmul_(preconditioner, control - anchor, value=-0.5 * gamma).addcmul_(noise_scale, xi)
-    return squared
+        vectors = Vectors(weights, gradient.reshape(shape), anchor, second_moment, control)
+        self._squared_distances += self._update(vectors, move, place)
 
 
 def minibatch(seed: int, chain: int, step: int, size: int, batch_size: int) -> np.ndarray:

@@ -4,12 +4,19 @@ Branches of public suites have served the final weights under the name of early 
 digests show it: of files first, which the hub lists and nobody need download, then of tensors.
 """
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 import numpy as np
 import pandas as pd
 
 from smdl.foundation.errors import StudyError
-from smdl.models.settings import Limits
 from smdl.tables.study import CHECKPOINT, parameters_of
+
+# Every job looks at its checkpoint's findings first, and most need no settings of models.
+if TYPE_CHECKING:
+    from smdl.models.settings import Limits
 
 OWN_REASONS = ("not finite", "constant", "loss not finite")
 REASONS = (*OWN_REASONS, "wrong tensors", "same weights", "loss out of order")

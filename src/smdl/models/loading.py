@@ -2,6 +2,9 @@
 
 import hashlib
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from pathlib import Path
 from typing import Any
 
@@ -14,16 +17,34 @@ from smdl.foundation.errors import StudyError
 from smdl.hub import SOURCE
 from smdl.models.parameters import StoredTensor, contents, tensors
 
-DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
+DTYPES = {"float32": torch.float32, "tf32": torch.float32, "bfloat16": torch.bfloat16}
+NOTHING = -100
+"""A label that asks for no prediction."""
+
+
+_chosen: ContextVar[torch.device | None] = ContextVar("device", default=None)
 
 
 def device() -> torch.device:
-    """The GPU that the job was given, else the CPU."""
-    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    """The GPU that the job was given, else the CPU; within ``on`` the one that was chosen."""
+    return _chosen.get() or torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+
+@contextmanager
+def on(device: torch.device) -> Iterator[None]:
+    """Within, models are loaded and made on this device."""
+    before = _chosen.set(device)
+    try:
+        yield
+    finally:
+        _chosen.reset(before)
 
 
 def load(folder: str | Path, dtype: str = "float32") -> nn.Module:
     """The model of a checkpoint folder in Hugging Face format, ready to evaluate; no network, no remote code.
+
+    One in ``tf32`` has weights in float32, and its losses and their gradients are computed with the products of a GPU's
+    TF32, of 10 bits; all else is computed exactly.
 
     Raises StudyError where the folder does not hold all weights of a model that transformers can load, and only those.
     """
@@ -38,6 +59,7 @@ def load(folder: str | Path, dtype: str = "float32") -> nn.Module:
         reason = str(error).strip().splitlines()[0]
         raise StudyError(f"{folder}: no causal language model that transformers can load ({reason})") from error
     model.config.use_cache = False
+    model.tf32 = dtype == "tf32"
     return model.to(device()).eval()
 
 
@@ -47,10 +69,15 @@ def sequence_losses(model: nn.Module, tokens: Tensor, labels: Tensor | None = No
     ``tokens`` has shape (batch, context); the result (batch,), in float32, differentiable in the model's parameters.
     ``labels``, of the same shape, are what is to be predicted where that is not the tokens themselves.
     """
-    logits = model(input_ids=tokens).logits[:, :-1].float()
+    logits = model(input_ids=tokens).logits
     labels = tokens if labels is None else labels
-    token_losses = functional.cross_entropy(logits.transpose(1, 2), labels[:, 1:], reduction="none")
-    return token_losses.mean(dim=1)
+    # A view of all logits, whose last ones predict nothing: a slice or a transpose would be copied, and they can be
+    # larger than the model.
+    wanted = functional.pad(labels[:, 1:], (0, 1), value=NOTHING)
+    token_losses = functional.cross_entropy(
+        logits.flatten(0, 1).float(), wanted.flatten(), reduction="none", ignore_index=NOTHING
+    )
+    return token_losses.view(wanted.shape)[:, :-1].mean(dim=1)
 
 
 @torch.no_grad()
@@ -90,8 +117,53 @@ class BlockLoss:
 
     def __call__(self, sequences: np.ndarray) -> Tensor:
         tokens = as_tokens(self.blocks[sequences], self.model)
-        with torch.autocast(tokens.device.type, dtype=torch.bfloat16, enabled=self.autocast):
-            return sequence_losses(self.model, tokens)
+        if not getattr(self.model, "tf32", False):
+            with torch.autocast(tokens.device.type, dtype=torch.bfloat16, enabled=self.autocast):
+                return sequence_losses(self.model, tokens)
+        with tf32():
+            losses = sequence_losses(self.model, tokens)
+        return _BackwardInTf32.apply(losses)
+
+
+@contextmanager
+def second_derivatives(model: nn.Module) -> Iterator[None]:
+    """Within, the model's loss has second derivatives: fused attention, which is faster, has none."""
+    before = model.config._attn_implementation
+    model.set_attn_implementation("eager")
+    try:
+        yield
+    finally:
+        model.set_attn_implementation(before)
+
+
+@contextmanager
+def tf32() -> Iterator[None]:
+    """Within, a GPU multiplies float32 matrices in TF32."""
+    matmul = torch.backends.cuda.matmul
+    before, matmul.allow_tf32 = matmul.allow_tf32, True
+    try:
+        yield
+    finally:
+        matmul.allow_tf32 = before
+
+
+class _BackwardInTf32(torch.autograd.Function):
+    """Losses as they are; the backward pass that begins at them is in TF32, and what follows it is as before."""
+
+    @staticmethod
+    def forward(losses: Tensor) -> Tensor:
+        return losses.view_as(losses)
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Tensor], output: Tensor) -> None:
+        pass
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> Tensor:
+        within = tf32()
+        within.__enter__()
+        torch.autograd.Variable._execution_engine.queue_callback(lambda: within.__exit__(None, None, None))
+        return gradient
 
 
 def stored_weights(folder: str | Path) -> dict[str, np.ndarray]:

@@ -13,13 +13,13 @@ def reference_losses(
     """Loss (nats) of every block of the splits ``sampling`` and ``evaluation``, computed as what it is held against.
 
     The sampling blocks as by the chains, in the model's ``dtype``, under ``autocast`` where they are; the evaluation
-    blocks in float32, as compression computes whatever the model's type: bfloat16 has no room for a grid of more than
-    some 256 values, nor for small noise. Raises StudyError where the model cannot read the blocks.
+    blocks as by compression, in float32 (in TF32 where the model is): bfloat16 has no room for a grid of more than some
+    256 values, nor for small noise. Raises StudyError where the model cannot read the blocks.
     """
     model = load(folder, dtype)
     for own in blocks.values():
         check_corpus(model, own)
     sampling = block_losses(model, blocks["sampling"], batch_size, autocast)
-    if dtype != "float32":
+    if dtype == "bfloat16":
         model = load(folder)
     return {"sampling": sampling, "evaluation": block_losses(model, blocks["evaluation"], batch_size)}

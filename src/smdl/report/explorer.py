@@ -11,6 +11,7 @@ import pandas as pd
 from snakemake.assets import Assets
 
 from smdl.figures.style import COLOURS
+from smdl.report.details import CURVES, SHOW, TRACES
 from smdl.report.offline import UNPACK, packed
 
 CURVE = ["scheme", "variant", "epsilon"]
@@ -22,10 +23,18 @@ PAGE = Template("""<!doctype html>
 <style>
 body { font: 14px system-ui, sans-serif; margin: 1em } .vega-bind { display: inline-block; margin-right: 2em }
 #figure { width: 95% } #figure.vega-embed .vega-bindings { position: static }
+#details > div { display: flex; flex-wrap: wrap; gap: 2em; align-items: start }
+#details th { text-align: left; font-weight: normal; color: #555; padding-right: 1em }
 </style></head><body><div id="figure"></div>
-<p>Hover over a point for its checkpoint. Click a model in the legend to see it alone, drag to move, turn the wheel to
-zoom, click twice to return. Faint: outside the regression's window. Open: the LLC is not admitted to it.</p>
+<p>Hover over a point for its checkpoint; click it for its chains, its curve and what the audit found. Click a model in
+the legend to see it alone, drag to move, turn the wheel to zoom, click twice to return. Faint: outside the regression's
+window. Open: the LLC is not admitted to it.</p>
+<div id="details" hidden><h3 id="of"></h3><div><div id="traces"></div><div id="curve"></div>
+<table id="audit"></table></div></div>
 <script>$unpack
+const traces = $traces, curves = $curves;
+let details;
+$show
 (async () => {
   for (const library of await Promise.all([$libraries])) {
     const script = document.createElement("script");
@@ -33,16 +42,29 @@ zoom, click twice to return. Faint: outside the regression's window. Open: the L
     document.head.append(script);
   }
   const figure = JSON.parse(await $figure);
-  await vegaEmbed("#figure", figure, {actions: {source: false, compiled: false, editor: false}, renderer: "svg"});
+  details = JSON.parse(await $details);
+  const actions = {source: false, compiled: false, editor: false};
+  const {view} = await vegaEmbed("#figure", figure, {actions, renderer: "svg"});
+  view.addEventListener("click", (event, item) => item?.datum?.model && show(item.datum));
 })();
 </script></body></html>
 """)
 
 
-def page(figure: dict[str, Any]) -> str:
-    """The figure as one HTML page with the libraries in it: nothing is loaded from elsewhere."""
-    libraries = ", ".join(packed(Assets.get_content(name)) for name in LIBRARIES)
-    return PAGE.substitute(unpack=UNPACK, libraries=libraries, figure=packed(json.dumps(figure)))
+def page(figure: dict[str, Any], details: dict[str, Any]) -> str:
+    """The figure and the ``details`` of its points as one HTML page with the libraries in it.
+
+    Nothing is loaded from elsewhere.
+    """
+    return PAGE.substitute(
+        unpack=UNPACK,
+        libraries=", ".join(packed(Assets.get_content(name)) for name in LIBRARIES),
+        figure=packed(json.dumps(figure)),
+        details=packed(json.dumps(details, separators=(",", ":"))),
+        show=SHOW,
+        traces=json.dumps(TRACES),
+        curves=json.dumps(CURVES),
+    )
 
 
 def draw(points: pd.DataFrame, regressions: pd.DataFrame) -> dict[str, Any]:

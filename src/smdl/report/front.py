@@ -6,12 +6,23 @@ job named or wrote stands in it escaped (smdl.foundation.names): as markup it co
 
 from collections.abc import Iterable, Mapping
 
-import numpy as np
 import pandas as pd
 
 from smdl.compression.settings import Headline
 from smdl.foundation.names import in_markup
 from smdl.llc.settings import Llc, sampler_of
+from smdl.report.numbers import (
+    FITS,
+    LEFT_OUT,
+    RIVALS,
+    certainty,
+    fit_cells,
+    headline_fits,
+    left_out,
+    number,
+    rival_cells,
+    verdict,
+)
 from smdl.report.summary import verdicts
 from smdl.runtime.progress import FAILED, STATES, last_lines
 from smdl.sources.source import Source
@@ -108,14 +119,6 @@ def _expected(tables: Tables) -> Iterable[str]:
         )
 
 
-def headline_fits(regressions: pd.DataFrame, headline: Headline) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """The rows of the headline's scheme over the config's window, those of its setting first, and over all steps."""
-    ours = regressions[(regressions[list(CURVE)] == pd.Series(dict(headline))[list(CURVE)]).all(axis=1)]
-    first = regressions.loc[regressions["headline"], "setting"].unique()
-    ours = ours.sort_values("setting", key=lambda names: ~names.isin(first), kind="stable")
-    return ours[ours["window"] == "config"], ours[ours["window"] == "all"]
-
-
 def finding(headline: Headline, tables: Tables) -> Iterable[str]:
     """The paragraphs on the headline's regressions at every setting, from the table ``regressions``."""
     if "regressions" not in tables:
@@ -134,8 +137,8 @@ def finding(headline: Headline, tables: Tables) -> Iterable[str]:
             yield _verdict(name, setting, own)
     yield "Critical level against LLC, over each model's window and over all its checkpoints:"
     yield _table(
-        ["setting", "model", "steps", "points", "left out", "slope", "with errors in both", "bend", "R²", "Spearman"],
-        [_fit_row(row) for rows in (window, everything) for _, row in rows.iterrows()],
+        FITS,
+        [_escaped(fit_cells(row)) for rows in (window, everything) for _, row in rows.iterrows()],
     )
     yield (
         "The error of a slope is what the errors of its points make of it; the scatter about the line is not in it. The"
@@ -149,68 +152,33 @@ def finding(headline: Headline, tables: Tables) -> Iterable[str]:
     )
     yield _table(
         ["setting", "model", *RIVALS.values()],
-        [
-            [in_markup(row["setting"]), in_markup(row["model"]), *(_number(row[column]) for column in RIVALS)]
-            for _, row in window.iterrows()
-        ],
+        [_escaped(rival_cells(row)) for _, row in window.iterrows()],
     )
-
-
-CURVE = ("scheme", "variant", "epsilon")
-RIVALS = {
-    "r2": "R² LLC",
-    "control_r2": "R² control",
-    "loss_r2": "R² loss",
-    "norm_r2": "R² norm",
-    "log_step_r2": "R² log step",
-    "partial_r2_given_control": "added to control",
-    "partial_r2_given_loss": "added to loss",
-}
 
 
 def _verdict(name: str, setting: str, fitted: pd.DataFrame) -> str:
-    count = len(fitted)
-    rising = int((fitted["slope"] > 0).sum())
-    better = int((fitted["r2"] > fitted["loss_r2"]).sum())
-    beyond = int((fitted["r2"] > fitted["control_r2"]).sum())
+    said = verdict(fitted)
+    count = said["count"]
     return (
-        f"For {name}, at the setting {in_markup(setting)}, the critical level **rises with the LLC in {rising} of"
-        f" {count} model(s)** and falls with it in {count - rising}. R² is {_range(fitted['r2'])}. The LLC explains"
-        f" more than the control, localisation noise alone, in {beyond} of {count}, and more than the loss on the"
-        f" sampling blocks in {better} of {count}: where it does not, the LLC may foretell the critical level only as"
-        f" far as both change as training goes on. Of what the control leaves unexplained the LLC explains"
-        f" {_range(fitted['partial_r2_given_control'])}."
+        f"For {name}, at the setting {in_markup(setting)}, the critical level **rises with the LLC in {said['rising']}"
+        f" of {count} model(s)** and falls with it in {said['falling']}. R² is {said['explained']}. The LLC explains"
+        f" more than the control, localisation noise alone, in {said['beyond_control']} of {count}, and more than the"
+        f" loss on the sampling blocks in {said['beyond_loss']} of {count}: where it does not, the LLC may foretell the"
+        " critical level only as far as both change as training goes on. Of what the control leaves unexplained the LLC"
+        f" explains {said['partial']}."
     )
-
-
-def _fit_row(row: pd.Series) -> list[str]:
-    steps = f"{row['first']} to {row['last']}" + (" (all)" if row["window"] == "all" else "")
-    return [
-        in_markup(row["setting"]),
-        in_markup(row["model"]),
-        steps,
-        str(row["n"]),
-        str(row["excluded"]),
-        f"{_number(row['slope'])} ± {_number(row['slope_se'])}",
-        _number(row["slope_deming"]),
-        _number(row["curvature"] / row["curvature_se"] if row["curvature_se"] else np.nan),
-        _number(row["r2"]),
-        _number(row["spearman"]),
-    ]
 
 
 def _uncertainty(study: Study, tables: Tables) -> Iterable[str]:
     if "llc" in tables:
         for setting, llc in tables["llc"].groupby("setting", sort=False):
-            relative = (llc["llc_se"] / llc["llc"].abs()).median()
-            known = llc.dropna(subset=["saturation"])
-            regimes = ", ".join(f"{count} {name}" for name, count in known["regime"].value_counts().items())
+            said = certainty(llc)
             yield (
-                f"LLC at the setting {in_markup(setting)}: the median standard error is {100 * relative:.1f} % of the"
-                f" estimate, R-hat is {_range(llc['r_hat'])} (1 when chains agree; gate"
-                f" {study.llc.gates.max_r_hat:g}), the control is {_range(llc['control'])} where the LLC is"
-                f" {_range(llc['llc'])}. Saturation, the variance of the loss over the draws in units of the LLC, is"
-                f" {_range(known['saturation'])} (regimes: {regimes or 'not known'})."
+                f"LLC at the setting {in_markup(setting)}: the median standard error is {said['relative']} of the"
+                f" estimate, R-hat is {said['r_hat']} (1 when chains agree; gate"
+                f" {study.llc.gates.max_r_hat:g}), the control is {said['control']} where the LLC is"
+                f" {said['llc']}. Saturation, the variance of the loss over the draws in units of the LLC, is"
+                f" {said['saturation']} (regimes: {said['regimes']})."
             )
         yield (
             "Near saturation 0 the LLC is a rescaled trace of the Hessian, and can say no more than its control does;"
@@ -218,7 +186,7 @@ def _uncertainty(study: Study, tables: Tables) -> Iterable[str]:
         )
     if "critical" in tables:
         found = tables["critical"].dropna(subset=["coordinate"])
-        median = _number(found["coordinate_se"].median())
+        median = number(found["coordinate_se"].median())
         yield f"Critical levels: the median standard error is {median}, from paired blocks of text."
     yield (
         "Slopes and correlations: the checkpoints of one training run follow one another and are no independent sample,"
@@ -243,18 +211,7 @@ def _exclusions(tables: Tables) -> Iterable[str]:
     for rows, title in ((out, "Kept out:"), (kept, "Used all the same:")):
         if len(rows):
             yield title
-            columns = ["model", "what", "setting", "scheme", "variant", "epsilon", "status"]
-            steps = rows.groupby(columns, dropna=False, sort=False)["step"].agg(lambda own: ", ".join(map(str, own)))
-            yield _table(
-                ["model", "steps", "estimate", "status"],
-                [[in_markup(key[0]), own, _estimate(*key[1:6]), in_markup(key[6])] for key, own in steps.items()],
-            )
-
-
-def _estimate(what: str, setting: str, scheme: str, variant: str, epsilon: float) -> str:
-    if what == "llc":
-        return f"LLC, setting {in_markup(setting)}"
-    return f"{what}, {scheme} ({in_markup(variant)}), {epsilon:g} nats"
+            yield _table(LEFT_OUT, map(_escaped, left_out(rows)))
 
 
 def _failures(jobs: pd.DataFrame) -> Iterable[str]:
@@ -288,15 +245,10 @@ def _listed(values: pd.Series) -> str:
     return "; ".join(sorted(set(map(in_markup, values))))
 
 
-def _number(value: float) -> str:
-    return "none" if pd.isna(value) else f"{value:.3g}"
+def _escaped(cells: Iterable[str]) -> list[str]:
+    return list(map(in_markup, cells))
 
 
-def _range(values: pd.Series) -> str:
-    low, high = _number(values.min()), _number(values.max())
-    return low if low == high else f"{low} to {high}"
-
-
-def _table(head: list[str], rows: list[list[str]]) -> str:
-    lines = [f"   * - {cells[0]}\n" + "\n".join(f"     - {cell}" for cell in cells[1:]) for cells in [head, *rows]]
+def _table(head: Iterable[str], rows: Iterable[list[str]]) -> str:
+    lines = [f"   * - {first}\n" + "\n".join(f"     - {cell}" for cell in rest) for first, *rest in [head, *rows]]
     return ".. list-table::\n   :header-rows: 1\n\n" + "\n".join(lines)

@@ -11,13 +11,14 @@ from smdl.foundation.errors import StudyError
 from smdl.foundation.files import replacing
 from smdl.report.front import front_page
 from smdl.report.one_file import one_file
-from smdl.runtime.progress import DONE, ROOT, progress, snakemake
+from smdl.runtime.installed import workflow_folder
+from smdl.runtime.progress import DONE, progress, snakemake
 from smdl.settings.config import settings
 from smdl.study.study import Study
 from smdl.tables import read_table
 
 MADE = ("report.html", "report.zip")
-STYLE = ROOT / "docs/captions/report.css"
+STYLE = "docs/captions/report.css"
 
 
 def make(study: Path) -> list[Path]:
@@ -39,7 +40,7 @@ def make(study: Path) -> list[Path]:
     with TemporaryDirectory(dir=study, prefix=".report") as folder:
         made = [str(Path(folder) / name) for name in MADE]
         with ThreadPoolExecutor() as pool:
-            style = ["--report-stylesheet", str(STYLE)]
+            style = ["--report-stylesheet", str(workflow_folder() / STYLE)]
             list(pool.map(lambda path: snakemake(study, "--report", path, *style, "--", *files), made))
         page = Path(folder) / "report.html"
         page.write_text(one_file(page.read_text(encoding="utf-8")), encoding="utf-8")

@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 from pydantic import Field
 
+from smdl.models.shape import Need, Shape
 from smdl.rulers.codes.block_decomposition import Boundary, decompose
 from smdl.rulers.codes.quantized import quantize
 from smdl.rulers.ruler import Cost, Curve, Rows, Ruler, from_rows
@@ -59,8 +60,9 @@ class Bdm(Ruler):
     tables = (BDM,)
     version = 1
 
-    def cost(self, context: int, evaluation: int) -> Cost:
-        return Cost(copies=6, tokens=30 * evaluation)
+    def cost(self, shape: Shape, dtype: str, context: int, evaluation: int) -> Cost:
+        # The weights, and of a tensor its codes, made in float64.
+        return Cost(30 * evaluation, Need(host=4 * shape.weights + 5 * 8 * shape.largest))
 
     def measure(self, checkpoint: Checkpoint, seed: int | None, curve: Curve | None) -> Mapping[str, Rows]:
         return {"bdm": block_decompositions(checkpoint.stored(), self.levels, self.boundary)}

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import pandas as pd
 from pydantic import Field
 
+from smdl.models.shape import Need, Shape
 from smdl.rulers.ruler import Cost, Curve, Rows, Ruler, from_rows
 from smdl.settings.base import AS_INTEGER, Distinct, Flag, Integer, Name, Number
 from smdl.tables import FLAG, INTEGER, NUMBER, TEXT, Column, Table
@@ -16,6 +17,8 @@ from smdl.tables.study import MODEL, STEP
 if TYPE_CHECKING:
     from smdl.models.checkpoint import Checkpoint
 
+# Bytes of a tensor's weight while it is encoded and decoded: symbols, code words, bits.
+CODED = 140
 Precision = Annotated[int, Field(ge=2, le=65536), AS_INTEGER]
 
 CODE = Column("code", TEXT, "how the weights are coded")
@@ -77,9 +80,15 @@ class Coding(Ruler):
     version = 2
     follows = "quantize"
 
-    def cost(self, context: int, evaluation: int) -> Cost:
-        # Codes and bits of the largest tensor come on top of the weights; every precision is encoded and decoded.
-        return Cost(copies=8, tokens=300 * evaluation)
+    def cost(self, shape: Shape, dtype: str, context: int, evaluation: int) -> Cost:
+        # Beside the model, codes and bits of the largest tensor, and of all tensors their distinct blocks: at the worst
+        # two bytes a weight, and a count of four bytes a block; with them, in the end, their order, the places where
+        # equal ones begin, and the sums of their counts.
+        blocks = (2 + 4 / self.block) * shape.weights
+        pooled = (2 + (8 + 4 + 4 + 8 + 8) / self.block) * shape.weights
+        memory = Need(host=4 * shape.weights + max(blocks + CODED * shape.largest, pooled))
+        # Every precision is encoded and decoded.
+        return Cost(300 * evaluation, memory)
 
     def measure(self, checkpoint: Checkpoint, seed: int | None, curve: Curve | None) -> Mapping[str, Rows]:
         from smdl.compression.weights import Weights

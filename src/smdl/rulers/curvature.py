@@ -9,7 +9,8 @@ import numpy as np
 import pandas as pd
 from pydantic import Field
 
-from smdl.rulers.ruler import Cost, Curve, Rows, Ruler, from_columns
+from smdl.models.shape import Need, Shape
+from smdl.rulers.ruler import Cost, Curve, ModelRuler, Rows, from_columns
 from smdl.settings.base import Integer
 from smdl.tables import INTEGER, NUMBER, Column, Table
 from smdl.tables.study import CHECKPOINT, MODEL, STEP
@@ -58,9 +59,21 @@ NAMES = {
 }
 # A product with the Hessian takes two passes forward and two and a half back, of which one forward and back is counted.
 PASSES = 3
+# As long as the weights: the model among them.
+VECTORS = 10
 
 
-class Curvature(Ruler):
+def second_order(shape: Shape, tokens: int, context: int) -> float:
+    """Bytes of a product with the Hessian in float32, ``tokens`` in blocks of ``context`` at once.
+
+    The model, three vectors of Lanczos, the sum, gradients, their derivatives and what these are added up from; a graph
+    of the gradients about thrice that of the loss, with the attention's weights, which fused attention would not keep.
+    """
+    attention = 5 * shape.width / 64 * shape.layers * context * 4
+    return VECTORS * 4 * shape.weights + 3 * (shape.passed(tokens, 4, gradient=True) + tokens * attention)
+
+
+class Curvature(ModelRuler):
     """Traces of Hessian and Fisher information, the largest eigenvalue, and the LLC of the quadratic well."""
 
     blocks: Integer = Field(16, ge=2, le=10**6, description="Evaluation blocks that the loss is a mean over.")
@@ -71,13 +84,13 @@ class Curvature(Ruler):
     tables = (CURVATURE, SPECTRUM)
     gathered = ("llc",)
     version = 1
-    runs_model = True
     random = True
 
-    def cost(self, context: int, evaluation: int) -> Cost:
+    def cost(self, shape: Shape, dtype: str, context: int, evaluation: int) -> Cost:
         products = self.probes * self.lanczos
         blocks = min(self.blocks, max(evaluation // context, 1))
-        return Cost(copies=8, tokens=(PASSES * products + 12) * blocks * context)
+        memory = Need(device=second_order(shape, min(self.batch_size, blocks) * context, context))
+        return Cost((PASSES * products + 12) * blocks * context, memory)
 
     def measure(self, checkpoint: Checkpoint, seed: int | None, curve: Curve | None) -> Mapping[str, Rows]:
         from smdl.rulers.second_order.fisher import fisher_trace

@@ -9,7 +9,7 @@ from __future__ import annotations
 import bz2
 import gzip
 import lzma
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -17,6 +17,7 @@ import pandas as pd
 import zstandard
 from pydantic import Field
 
+from smdl.models.shape import Need, Shape
 from smdl.rulers.codes.quantized import quantize
 from smdl.rulers.ruler import Cost, Curve, Rows, Ruler, from_rows
 from smdl.settings.base import Integer
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
     from smdl.models.checkpoint import Checkpoint
 
 LZMA_LEVEL = 9
-COMPRESSORS: dict[str, Callable[[bytes], bytes]] = {
+COMPRESSORS: dict[str, Callable[[bytes | memoryview], bytes]] = {
     "gzip": lambda data: gzip.compress(data, 9, mtime=0),
     "bz2": lambda data: bz2.compress(data, 9),
     "lzma": lambda data: lzma.compress(data, preset=LZMA_LEVEL),
@@ -55,9 +56,11 @@ class Proxies(Ruler):
     tables = (PROXIES,)
     version = 2
 
-    def cost(self, context: int, evaluation: int) -> Cost:
+    def cost(self, shape: Shape, dtype: str, context: int, evaluation: int) -> Cost:
+        # The weights, their bytes, and what a compressor makes of these.
+        memory = Need(host=3 * 4 * shape.weights + 4 * 8 * shape.largest)
         # lzma and zstd at their highest levels take about a minute for 100 MB.
-        return Cost(copies=6, tokens=300 * evaluation)
+        return Cost(300 * evaluation, memory)
 
     def measure(self, checkpoint: Checkpoint, seed: int | None, curve: Curve | None) -> Mapping[str, Rows]:
         found = proxies(checkpoint.stored(), self.levels)
@@ -74,26 +77,33 @@ def proxies(weights: dict[str, np.ndarray], levels: int) -> dict[str, float]:
     ``weights`` are float arrays by name, taken in the order of the names; ``levels`` (at most 65536) is the precision
     of the quantized codes, each tensor on a grid of its own up to its largest weight.
     """
-    views = byte_views(weights, levels)
     ratios = {
         f"{compressor}_{view}": len(data) / len(compress(data))
-        for view, data in views.items()
+        for view, data in byte_views(weights, levels)
         for compressor, compress in COMPRESSORS.items()
     }
     return {**ratios, **norms(weights)}
 
 
-def byte_views(weights: dict[str, np.ndarray], levels: int) -> dict[str, bytes]:
-    """The checkpoint as bytes: float32, bf16, quantized codes (one or two bytes each) and packed sign bits."""
+def byte_views(weights: dict[str, np.ndarray], levels: int) -> Iterator[tuple[str, memoryview]]:
+    """The checkpoint as bytes, form after form: float32, bf16, codes (one or two bytes each), packed sign bits."""
     tensors = [np.ascontiguousarray(weights[name], dtype=np.float32).ravel() for name in sorted(weights)]
-    flat = np.concatenate(tensors)
     code = np.uint8 if levels <= 256 else np.dtype("<u2")
-    return {
-        "float32": flat.astype("<f4").tobytes(),
-        "bf16": bf16_bits(flat).astype("<u2").tobytes(),
-        "codes": b"".join(quantize(tensor, levels).codes.astype(code).tobytes() for tensor in tensors),
-        "signs": np.packbits(np.signbit(flat)).tobytes(),
-    }
+    yield "float32", _bytes(tensors, np.dtype("<f4"), lambda tensor: tensor)
+    yield "bf16", _bytes(tensors, np.dtype("<u2"), bf16_bits)
+    yield "codes", _bytes(tensors, code, lambda tensor: quantize(tensor, levels).codes)
+    signs = np.frombuffer(_bytes(tensors, np.dtype(bool), np.signbit), dtype=bool)
+    yield "signs", np.packbits(signs).data
+
+
+def _bytes(tensors: list[np.ndarray], kind: np.dtype, form: Callable[[np.ndarray], np.ndarray]) -> memoryview:
+    """All ``tensors`` in one ``form``, as bytes."""
+    whole = np.empty(sum(map(len, tensors)), kind)
+    start = 0
+    for tensor in tensors:
+        whole[start : start + len(tensor)] = form(tensor)
+        start += len(tensor)
+    return whole.view(np.uint8).data
 
 
 def bf16_bits(values: np.ndarray) -> np.ndarray:
@@ -104,12 +114,18 @@ def bf16_bits(values: np.ndarray) -> np.ndarray:
 
 def norms(weights: dict[str, np.ndarray]) -> dict[str, float]:
     """Share of exact zeros, L1 norm, largest weight, mean stable rank; the table ``checkpoints`` has the L2 norm."""
-    flat = np.concatenate([np.asarray(w, dtype=np.float64).ravel() for w in weights.values()])
-    ranks = [stable_rank(w) for w in weights.values() if w.ndim == 2 and np.any(w)]
+    zeros, total, largest, ranks = 0, 0.0, 0.0, []
+    for tensor in weights.values():
+        magnitudes = np.abs(tensor.astype(np.float64))
+        zeros += int((magnitudes == 0).sum())
+        total += float(magnitudes.sum())
+        largest = max(largest, float(magnitudes.max(initial=0.0)))
+        if tensor.ndim == 2 and magnitudes.any():
+            ranks.append(stable_rank(tensor))
     return {
-        "sparsity": float(np.mean(flat == 0)),
-        "l1_norm": float(np.abs(flat).sum()),
-        "max_norm": float(np.abs(flat).max()),
+        "sparsity": zeros / sum(tensor.size for tensor in weights.values()),
+        "l1_norm": total,
+        "max_norm": largest,
         "stable_rank": float(np.mean(ranks)) if ranks else float("nan"),
     }
 

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import pandas as pd
 from pydantic import Field
 
-from smdl.settings.base import Flag, Section
+from smdl.models.shape import Need, Shape
+from smdl.settings.base import Flag, Positive, Section
 from smdl.tables import Table
 from smdl.tables.study import CHECKPOINT
 
@@ -25,12 +26,12 @@ Rows = pd.DataFrame | list[dict[str, Any]]
 class Cost:
     """What a job of a ruler takes, for what a cluster is asked for.
 
-    ``copies`` is how many vectors as long as the weights it holds in memory, ``tokens`` how many tokens it passes
-    forward and back; a pass forward only is a third of one.
+    ``tokens`` is how many tokens it passes forward and back, of which a pass forward only is a third; ``memory`` what
+    it holds.
     """
 
-    copies: int
     tokens: int
+    memory: Need
 
 
 @dataclass(frozen=True)
@@ -76,9 +77,16 @@ class Ruler(Section):
     random: ClassVar[bool] = False
     """Whether the numbers depend on the seed."""
 
-    def cost(self, context: int, evaluation: int) -> Cost:
-        """What a job takes; ``context`` is the tokens per block, ``evaluation`` the tokens of all evaluation blocks."""
-        return Cost(copies=6, tokens=evaluation)
+    def cost(self, shape: Shape, dtype: str, context: int, evaluation: int) -> Cost:
+        """What a job takes of a model of that shape and precision.
+
+        ``context`` is the tokens per block, ``evaluation`` the tokens of all evaluation blocks.
+        """
+        return Cost(evaluation, Need(host=6 * 4 * shape.weights))
+
+    def takes(self, weights: int) -> bool:
+        """Whether it is taken of a model of so many weights."""
+        return True
 
     def measure(self, checkpoint: Checkpoint, seed: int | None, curve: Curve | None) -> Mapping[str, Rows]:
         """The rows of each of ``tables`` by its name, without the columns that name model and step.
@@ -92,6 +100,17 @@ class Ruler(Section):
     @abstractmethod
     def measures(cls, tables: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
         """Rows (model, step, measure, value) from the study's ``tables`` of the ruler, by name; all checkpoints."""
+
+
+class ModelRuler(Ruler):
+    """A ruler whose memory on a GPU grows with the model, so that it may be left out of the largest."""
+
+    most_weights: Positive | None = Field(None, description="Models of more weights are left out; None: none is.")
+
+    runs_model = True
+
+    def takes(self, weights: int) -> bool:
+        return self.most_weights is None or weights <= self.most_weights
 
 
 def from_columns(table: pd.DataFrame, names: Mapping[str, str]) -> pd.DataFrame:

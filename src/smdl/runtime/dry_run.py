@@ -4,14 +4,15 @@ import re
 from dataclasses import dataclass
 
 HEAD = re.compile(r"^(?:local)?(?:rule|checkpoint) (\w+):$")
+ASKED = ("gpu", "runtime", "mem_mb", "gpu_mb")
 LINE = re.compile(r"^    (output|log|wildcards|resources): (.*)$")
 
 
 @dataclass(frozen=True)
 class PlannedJob:
-    """One job: its rule, its model ("" where it has none), what it makes, and the GPUs and minutes that it asks for.
+    """One job: its rule, its model ("" where it has none), what it makes, and what it asks for.
 
-    Target rules make nothing.
+    That is GPUs, minutes, main memory and memory of a GPU (MB); 0 where it says nothing. Target rules make nothing.
     """
 
     rule: str
@@ -20,6 +21,8 @@ class PlannedJob:
     log: str = ""
     gpu: int = 0
     minutes: int = 0
+    memory_mb: int = 0
+    device_mb: int = 0
 
 
 def planned(dry_run: str) -> list[PlannedJob]:
@@ -39,15 +42,21 @@ def planned(dry_run: str) -> list[PlannedJob]:
 
 def _job(rule: str, found: dict[str, str]) -> PlannedJob:
     wildcards, resources = (_pairs(found.get(name, "")) for name in ("wildcards", "resources"))
-    minutes = resources.get("runtime", "")
+    gpu, minutes, memory, device = (_number(resources.get(name, "")) for name in ASKED)
     return PlannedJob(
         rule,
         wildcards.get("model", ""),
         tuple(found["output"].split(", ")) if "output" in found else (),
         found.get("log", ""),
-        int(resources.get("gpu", 0)),
-        int(minutes) if minutes.isdigit() else 0,
+        gpu,
+        minutes,
+        memory,
+        device,
     )
+
+
+def _number(text: str) -> int:
+    return int(text) if text.isdigit() else 0
 
 
 def _pairs(text: str) -> dict[str, str]:

@@ -19,6 +19,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from smdl.foundation.errors import ADVICE, StudyError, refused
+from smdl.runtime.gpus import take
+from smdl.runtime.installed import installed_commit
 from smdl.runtime.leash import ancestors, end_with
 from smdl.runtime.warm import hand_over, handed_over
 
@@ -87,6 +89,8 @@ def job(snakemake: Any, *, network: bool = False) -> Iterator[Job]:
         os.dup2(log.fileno(), 1)
         os.dup2(log.fileno(), 2)
     try:
+        if snakemake.resources.get("gpu", 0):
+            take()
         from smdl.runtime.screening import leave_empty, left_out
 
         if reason := left_out(snakemake.input, snakemake.wildcards):
@@ -113,7 +117,9 @@ def job(snakemake: Any, *, network: bool = False) -> Iterator[Job]:
 
 @cache
 def _commit() -> str:
-    """The commit of the workflow's own folder, marked where files differ from it; ``unknown`` outside git."""
+    """The commit of the library: of its own folder, marked where files differ from it; ``unknown`` outside git."""
+    if commit := installed_commit():
+        return commit
     here = str(Path(__file__).parent)
     describe = ["describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"]
     try:

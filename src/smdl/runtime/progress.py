@@ -20,9 +20,9 @@ import yaml
 from smdl.foundation.errors import StudyError
 from smdl.foundation.names import printable
 from smdl.runtime.dry_run import PlannedJob, planned
+from smdl.runtime.installed import workflow_folder
 from smdl.tables import read_provenance
 
-ROOT = Path(__file__).parents[3]
 DONE, RUNNING, FAILED, LEFT = "done", "running", "failed", "left"
 STATES = [DONE, RUNNING, FAILED, LEFT]
 
@@ -62,9 +62,9 @@ def snakemake(study: Path, *arguments: str) -> str:
 
     No lock is taken and no job is run unless ``arguments`` say so. Raises StudyError with Snakemake's reason.
     """
-    config = study / "config.yaml"
-    command = [sys.executable, "-m", "snakemake", "--nolock", "--snakefile", str(ROOT / "Snakefile")]
-    command += ["--profile", str(ROOT / "profiles/local"), "--configfile", str(config), *arguments]
+    config, workflow = study / "config.yaml", workflow_folder()
+    command = [sys.executable, "-m", "snakemake", "--nolock", "--snakefile", str(workflow / "Snakefile")]
+    command += ["--profile", str(workflow / "profiles/local"), "--configfile", str(config), *arguments]
     run = subprocess.run(command, capture_output=True, text=True)
     if run.returncode:
         raise StudyError(f"Snakemake cannot plan the study of {config}: {reason(run.stdout, run.stderr)}")
@@ -154,6 +154,33 @@ def _state(job: PlannedJob, pending: bool, running: dict[str, float], failed: se
         return DONE
     gone = not any(Path(output).exists() for output in job.outputs)
     return FAILED if gone and not failed.isdisjoint(job.outputs) else LEFT
+
+
+def followed(jobs: pd.DataFrame, since: float, state: Path = Path(".snakemake")) -> pd.DataFrame:
+    """``jobs`` of a plan that was begun at the time ``since`` (s since the epoch), as they are now.
+
+    Nothing is planned again, which would take seconds of the machine that runs them: a job is done where all its
+    outputs are there, made since then, and none is being made.
+    """
+    running, failed = begun(state), failures(state)
+    now = jobs.copy()
+    for row in jobs[jobs["state"] != DONE].itertuples():
+        job = PlannedJob(row.rule, row.model, row.outputs, row.log)
+        whole = all(_made_since(output, since) for output in row.outputs)
+        found = _state(job, not whole, running, failed)
+        start = min((running[output] for output in row.outputs if output in running), default=None)
+        now.loc[row.Index, "state"] = found
+        now.loc[row.Index, "elapsed"] = time.time() - start if start else 0.0
+        if found == DONE:
+            now.loc[row.Index, "seconds"] = wall_seconds(row.outputs)
+    return now
+
+
+def _made_since(output: str, since: float) -> bool:
+    try:
+        return Path(output).stat().st_mtime >= since
+    except FileNotFoundError:
+        return False
 
 
 def wall_seconds(outputs: tuple[str, ...]) -> float | None:

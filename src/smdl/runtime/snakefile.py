@@ -1,20 +1,25 @@
 """What every Snakefile of this repository does first: check its config, and set Snakemake up for its jobs."""
 
+import functools
+import gc
 import json
 import os
 import posixpath
 import shlex
 import sys
+import tomllib
 from collections.abc import Mapping
 from typing import Any
 
+from snakemake import common, rules
 from snakemake.jobs import Job
 from snakemake.shell import shell
-from snakemake.sourcecache import LocalGitFile, LocalSourceFile
+from snakemake.sourcecache import HostingProviderFile, LocalGitFile, LocalSourceFile, SourceFile
 
 from smdl.foundation.errors import StudyError
 from smdl.runtime import claim, leash, stop, warm
 from smdl.runtime.cluster import guard
+from smdl.runtime.installed import installed_commit, installed_version
 from smdl.settings.config import Kind, understood
 from smdl.settings.configfile import load
 
@@ -34,29 +39,73 @@ def read_from_git() -> None:
     LocalGitFile.join = join
 
 
+def check_library(workflow: Any, origin: str) -> None:
+    """End Snakemake with one line where the library is of another version, or another commit, than the Snakefile.
+
+    ``origin`` is where the Snakefile is from, as pip names it. A library that pip took from a folder knows its version
+    only.
+    """
+    folder = workflow.current_basedir
+    with workflow.sourcecache.open(folder.join("pyproject.toml")) as file:
+        wanted = [f"version {tomllib.loads(file.read())['project']['version']}"]
+    found = [f"version {installed_version()}"]
+    if (commit := _commit_of(folder)) and (own := installed_commit()):
+        wanted.append(f"commit {commit}")
+        found.append(f"commit {own}")
+    if found != wanted:
+        pip = f"{shlex.quote(sys.executable)} -m pip"
+        sys.exit(
+            f"smdl, the library of this workflow, is installed in {', '.join(found)}, and the workflow is"
+            f" {', '.join(wanted)}; to install that:"
+            f" {pip} uninstall --yes smdl && {pip} install {shlex.quote(origin)}"
+        )
+
+
+def _commit_of(source: SourceFile) -> str | None:
+    """The commit that a file is read from, out of a git repository; None for a plain file."""
+    if isinstance(source, LocalGitFile):
+        from git import Repo
+
+        return Repo(source.repo_path).commit(source.ref).hexsha
+    return source.hosted_repo.repo.commit(source.ref).hexsha if isinstance(source, HostingProviderFile) else None
+
+
+def alone(workflow: Any) -> bool:
+    """Whether the workflow runs by itself, and is no module of another."""
+    return workflow.modifier.is_main_snakefile()
+
+
 def begin(workflow: Any, config: Mapping[str, Any], kind: type[Kind]) -> tuple[dict[str, Any], Kind]:
     """The checked ``config`` of a workflow, of the given ``kind``, defaults included, as plain values and as types.
 
-    Snakemake is set up for its jobs. Ends Snakemake with one line per problem where the config is not right.
+    Where it runs by itself, Snakemake is set up for its jobs. Ends Snakemake with one line per problem where the config
+    is not right.
     """
     try:
         # Snakemake has read these already, and loosely: of keys that stand twice it keeps the last.
-        for file in filter(os.path.isfile, workflow.configfiles):
+        for file in filter(os.path.isfile, workflow.configfiles if alone(workflow) else ()):
             load(file)
         checked = understood(config, kind)
     except StudyError as problems:
         # Snakemake's own log may lose what is said just before it ends.
         sys.exit(str(problems))
+    if alone(workflow):
+        set_up()
+    return checked
+
+
+def set_up() -> None:
+    """Set Snakemake up for the jobs: on a cluster, for a second run in the same folder, and for the end of a run."""
     # Snakemake writes the path of Python into shell commands as it stands: quoted, it may hold spaces.
     sys.executable = shlex.quote(sys.executable)
     guard.install()
     claim.install()
     _plan_whatever_may_not_be_written()
+    _plan_faster()
     if os.environ.get(warm.PARENT) == str(os.getppid()):
         leash.end_with(os.getppid())
     # Bash would die of SLURM's warning, and the script with it before its state is saved: let bash wait instead.
     shell.prefix("set -euo pipefail; trap : TERM; ")
-    return checked
 
 
 def _plan_whatever_may_not_be_written() -> None:
@@ -70,6 +119,17 @@ def _plan_whatever_may_not_be_written() -> None:
             await job.check_before_jobs()
 
     Job.check_protected_output = check
+
+
+def _plan_faster() -> None:
+    """Spare a plan of thousands of jobs a fifth of its time.
+
+    Snakemake asks for the parameters of an input function at every call, and Python looks for garbage again and again
+    among the jobs, which all stay.
+    """
+    if not hasattr(common.get_function_params, "cache_info"):
+        common.get_function_params = rules.get_function_params = functools.cache(common.get_function_params)
+    gc.set_threshold(100_000, 50, 100)
 
 
 def before_jobs(workflow: Any) -> None:

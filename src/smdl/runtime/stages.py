@@ -9,7 +9,7 @@ STAGES = {
     "corpus": 2,
     "reference": 3,
     "audit": 2,
-    "llc": 7,
+    "llc": 8,
     "known_answers": 3,
     "sweep": 6,
     "compress": 3,
@@ -19,9 +19,9 @@ STAGES = {
     "rulers": 1,
     "population": 1,
     "hinton": 1,
-    "allocation": 1,
+    "allocation": 2,
     "motifs": 1,
-    "report": 4,
+    "report": 5,
 }
 
 

@@ -11,6 +11,7 @@ A signal that asks for the end is passed on to the command, and from there to th
 Whichever of make, this process, the command and a job is killed, those below it end within seconds.
 """
 
+import gc
 import json
 import os
 import runpy
@@ -21,13 +22,14 @@ import subprocess
 import sys
 import tempfile
 import threading
+import traceback
 from contextlib import suppress
 from importlib import import_module
 
 SOCKET, PARENT = "SMDL_WARM_SOCKET", "SMDL_WARM_PARENT"
 HEAVY = (
-    *("snakemake.script", "pandas", "pyarrow.parquet", "arviz_stats.base"),
-    *("torch", "transformers.models.gpt_neox.modeling_gpt_neox"),
+    *("snakemake.script", "pandas", "pyarrow.parquet", "arviz_stats.base", "pydantic.main", "pydantic.fields"),
+    *("torch", "transformers.models.gpt_neox.modeling_gpt_neox", "matplotlib.pyplot"),
 )
 FAILED = 1
 # An address of a Unix socket has room for 107 bytes: a folder for temporary files may be too deep for it.
@@ -133,6 +135,10 @@ def _serve(listener: socket.socket, owner: int) -> None:
     os.environ["HF_HUB_OFFLINE"] = "1"
     for name in HEAVY:
         import_module(name)
+    # Every model that is loaded or saved asks for this table of patterns, which transformers compiles only then.
+    import_module("transformers.conversion_mapping").get_checkpoint_conversion_mapping("")
+    # What all children share stays: none looks for garbage in it, and copies its pages for that.
+    gc.freeze()
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)
     while os.getppid() == owner:
         if not select.select([listener], [], [], LOOK_SECONDS)[0]:
@@ -154,6 +160,8 @@ def _run(connection: socket.socket) -> None:
     os.environ.clear()
     os.environ.update(environment)
     os.environ[SOCKET] = ""
+    # As Python itself takes it at a start.
+    sys.path[:0] = [place for place in environment.get("PYTHONPATH", "").split(os.pathsep) if place]
     import_module("torch").set_num_threads(int(environment.get("OMP_NUM_THREADS", os.cpu_count())))
     threading.Thread(target=_end_with, args=[connection], daemon=True).start()
     code = FAILED
@@ -161,7 +169,12 @@ def _run(connection: socket.socket) -> None:
         runpy.run_path(sys.argv[0], run_name="__main__")
         code = 0
     except SystemExit as end:
-        code = end.code if isinstance(end.code, int) else FAILED
+        # As Python itself does it.
+        code = end.code if isinstance(end.code, int) else FAILED * (end.code is not None)
+        if isinstance(end.code, str):
+            print(end.code, file=sys.stderr)
+    except BaseException:
+        traceback.print_exc()
     finally:
         sys.stdout.flush()
         sys.stderr.flush()

@@ -44,7 +44,7 @@ class Hub(Stored):
 
     def decides(self, step: int, schemes: Schemes) -> Revision:
         """The branch of a checkpoint; its commit stands in the listing."""
-        return Revision(repo=self.repo, revision=self.revision.replace("{step}", str(step)))
+        return Revision(repo=self.repo, revision=self.place_of(step))
 
     @classmethod
     def make(cls, settings: Revision, task: Task) -> Mapping:
@@ -62,7 +62,8 @@ class Hub(Stored):
 
     def has_step(self, step: int) -> bool:
         """Whether the public suite has it; of others the listing shows it."""
-        return not self.repo.startswith("EleutherAI/pythia") or "{step}" not in self.revision or step in PYTHIA_STEPS
+        its_own = "{step}" in self.revision and step not in self.labels.values()
+        return not self.repo.startswith("EleutherAI/pythia") or not its_own or step in PYTHIA_STEPS
 
     def known_steps(self) -> str:
         """The steps that Pythia has."""

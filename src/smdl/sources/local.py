@@ -26,7 +26,7 @@ class Local(Stored):
 
     def folder(self, step: int) -> Path:
         """Where the checkpoint of ``step`` lies."""
-        return Path(self.path.replace("{step}", str(step)))
+        return Path(self.place_of(step))
 
     def has_step(self, step: int) -> bool:
         """Whether its folder is there."""
@@ -34,7 +34,7 @@ class Local(Stored):
 
     def known_steps(self) -> str:
         """The folder that is not there."""
-        return f"; there is no folder {self.path}"
+        return f"; there is no folder {' or '.join([self.path, *self.labels])}"
 
     def conflicts(self, key: str, corpus: CorpusText, schemes: Schemes) -> Iterator[str]:
         """As of every source; and the files are whole, and compression can handle what their config.json describes."""

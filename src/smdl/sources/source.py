@@ -13,6 +13,7 @@ from pydantic import Field, Strict
 from smdl.compression.settings import Schemes
 from smdl.corpus.settings import CorpusText
 from smdl.llc.settings import ModelLlc
+from smdl.models.shape import Shape
 from smdl.settings.base import AS_INTEGER, LONGEST_NAME, Count, Distinct, FromOne, Name, Number, Section, Text
 from smdl.tables import Table
 
@@ -106,18 +107,21 @@ class Source(Section):
         description="First and last step of the regression's window; without one the model is measured, and no line is"
         " fitted to it.",
     )
-    dtype: Literal["float32", "bfloat16"] = Field(
-        "float32", description="Precision in which the weights are held and the losses taken."
+    dtype: Literal["float32", "tf32", "bfloat16"] = Field(
+        "float32",
+        description="Precision in which the weights are held and the losses taken; tf32: held in float32, multiplied by"
+        " a GPU in TF32, in chains and schemes (docs/findings/gpu.md).",
     )
     schemes: Annotated[tuple[SchemeName, ...], Field(min_length=1), Distinct] = Field(
         default_factory=tuple,
         description="Schemes of this config that are run on this model; all of them where the key is left out.",
     )
     llc: ModelLlc | None = None
-    covariates: dict[Name, Number | Text] = Field(
+    covariates: dict[Name, Number | Text | tuple[Number | Text, ...]] = Field(
         default_factory=dict,
         description="What distinguishes the model from others, by name, for the table covariates and for a population;"
-        " of models that the study trains, all settings of the training are there without it.",
+        " a list has a value for each of the steps. Of models that the study trains, all settings of the training are"
+        " there without it.",
     )
 
     @property
@@ -130,11 +134,19 @@ class Source(Section):
 
         ``context`` is that of the corpus, ``seed`` the study's.
         """
-        return dict(self.covariates)
+        given = {name: value for name, value in self.covariates.items() if not isinstance(value, tuple)}
+        if step in self.steps:
+            at = self.steps.index(step)
+            given |= {name: value[at] for name, value in self.covariates.items() if isinstance(value, tuple)}
+        return given
 
     def size(self, vocabulary: int) -> int:
         """Number of weights, 0 where nobody said it; ``vocabulary`` is that of the corpus."""
         return self.parameters or 0
+
+    def shape(self, vocabulary: int) -> Shape:
+        """What is known of the model's shape."""
+        return Shape.of(self.size(vocabulary), vocabulary)
 
     def folder(self, step: int) -> Path:
         """The user's folder of a checkpoint, of a source that makes none."""
@@ -178,6 +190,9 @@ class Source(Section):
         yield from self._window_conflicts(key)
         if self.context is not None and corpus.context > self.context:
             yield f"corpus.context: {corpus.context} tokens are more than {key}.context, {self.context}"
+        for name, value in self.covariates.items():
+            if isinstance(value, tuple) and len(value) != len(self.steps):
+                yield f"{key}.covariates.{name}: {len(value)} values for {len(self.steps)} steps; one for each, or one"
         present = schemes.present()
         for name in self.schemes:
             if name not in present:

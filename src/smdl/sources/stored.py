@@ -1,11 +1,18 @@
 """What the sources have in common whose checkpoints are there already, one per step or one alone."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any, ClassVar
 
-from pydantic import ConfigDict, model_validator
+from pydantic import ConfigDict, Field, model_validator
 
+from smdl.models.shape import Shape
+from smdl.settings.base import Count, Folder, FromOne
 from smdl.sources.source import Source
+
+
+def label_of(labels: Mapping[str, int], step: int) -> str | None:
+    """The label of the checkpoint that stands for ``step``; None where a training step wrote it."""
+    return next((label for label, own in labels.items() if own == step), None)
 
 
 class Stored(Source):
@@ -15,6 +22,17 @@ class Stored(Source):
 
     where: ClassVar[str]
     """The key that says where a checkpoint is."""
+
+    vocabulary: FromOne | None = Field(
+        None,
+        description="Tokens that the model knows, for the memory that is asked for; without it Pythia's 50304, or 256"
+        " of a text in bytes.",
+    )
+    labels: dict[Folder, Count] = Field(
+        default_factory=dict,
+        description="Checkpoints that no training step wrote, such as an average of checkpoints: the branch (hub) or"
+        " folder (local) that holds each, and the one of steps, of your choice, that it stands for.",
+    )
 
     @model_validator(mode="before")
     @classmethod
@@ -29,8 +47,26 @@ class Stored(Source):
         """Where the checkpoints are."""
         return getattr(self, self.where)
 
+    def place_of(self, step: int) -> str:
+        """Where the checkpoint of ``step`` is."""
+        return label_of(self.labels, step) or self.place.replace("{step}", str(step))
+
+    def shape(self, vocabulary: int) -> Shape:
+        """As of every source, with the model's own vocabulary where that is known."""
+        return super().shape(self.vocabulary or vocabulary)
+
+    def made_with(self, step: int, context: int, seed: int) -> dict[str, float | str]:
+        """As of every source; and the label of a checkpoint that no training step wrote."""
+        label = label_of(self.labels, step)
+        return {**({"label": label} if label else {}), **super().made_with(step, context, seed)}
+
     def missing_steps(self, key: str) -> Iterator[str]:
         """Steps of which there is no checkpoint, and steps of what is one checkpoint, one line each."""
+        for label, step in self.labels.items():
+            if step not in self.steps:
+                yield f"{key}.labels.{label}: {step} is not one of {key}.steps, {list(self.steps)}"
+            elif label != label_of(self.labels, step):
+                yield f"{key}.labels.{label}: {step} is the step of {label_of(self.labels, step)!r}"
         if "{step}" in self.place:
             yield from super().missing_steps(key)
             return

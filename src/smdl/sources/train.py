@@ -9,6 +9,7 @@ from pydantic import Field
 
 from smdl.compression.settings import Schemes
 from smdl.corpus.settings import CorpusText
+from smdl.models.shape import Shape
 from smdl.settings.base import Count, Distinct, Integer, Name, Number, Positive, Section
 from smdl.settings.config import plain
 from smdl.sources.source import Making, Source, Task
@@ -156,6 +157,10 @@ class Train(Source):
         """Number of weights: as the config says, or counted from the shape."""
         shape = self.architecture
         return self.parameters or 12 * shape.layers * shape.hidden**2 + 2 * vocabulary * shape.hidden
+
+    def shape(self, vocabulary: int) -> Shape:
+        """As the config says."""
+        return Shape(self.size(vocabulary), self.architecture.hidden, self.architecture.layers, vocabulary)
 
     @property
     def training_blocks(self) -> int:

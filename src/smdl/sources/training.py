@@ -15,7 +15,7 @@ from smdl.compression import registry
 from smdl.compression.constraint import Constraint
 from smdl.corpus.blocks import load_split, read_splits
 from smdl.foundation.errors import StudyError
-from smdl.models.loading import as_tokens, block_losses, sequence_losses
+from smdl.models.loading import as_tokens, block_losses, device, sequence_losses
 from smdl.sources.schedule import learning_rate
 from smdl.sources.train import Architecture, Keep, Recipe, Training, kept_at
 
@@ -29,7 +29,8 @@ def new_model(
 ) -> nn.Module:
     """A randomly initialised GPT-NeoX model with untied embeddings, for at most ``context`` tokens at once.
 
-    ``training`` says how large its first weights are, and its dropout.
+    ``training`` says how large its first weights are, and its dropout. The weights are drawn on the CPU, so that those
+    of a seed are the same on every device.
     """
     from transformers import GPTNeoXConfig, GPTNeoXForCausalLM
 
@@ -55,7 +56,7 @@ def new_model(
             for parameter in model.parameters():
                 if parameter.ndim > 1:
                     parameter.mul_(training.init_scale)
-    return model
+    return model.to(device())
 
 
 class Run:

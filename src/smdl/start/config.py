@@ -72,6 +72,7 @@ def _model(model: Model, half: bool) -> dict[str, Any]:
         **model.place,
         "parameters": model.parameters,
         "context": model.context,
+        "vocabulary": model.vocabulary or None,
         "dtype": "bfloat16" if half else None,
         "steps": list(model.steps) or None,
     }

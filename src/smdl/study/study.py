@@ -11,11 +11,12 @@ from smdl.compression.settings import Compression, Schemes, check_compression
 from smdl.corpus.settings import Corpus, check_corpus, check_text
 from smdl.llc.settings import Llc, check_sampler, sampler_of
 from smdl.models.settings import Audit
+from smdl.models.shape import Shape
 from smdl.rulers.settings import Rulers, check_rulers
 from smdl.settings.base import LONGEST_NAME, Config, Integer, section
 from smdl.sources.registry import AnyModel
 from smdl.sources.source import ModelName
-from smdl.study.disk import Disk
+from smdl.study.disk import Disk, Gpu
 from smdl.study.population import Population, generate, listed, read
 from smdl.study.regression import Regression
 from smdl.sweep.settings import Sweep, check_sweep
@@ -63,6 +64,7 @@ class Study(Config):
     compression: Compression
     audit: Audit = section()
     disk: Disk = section()
+    gpu: Gpu = section()
     sweep: Sweep = section()
     regression: Regression = section()
     rulers: Rulers = section()
@@ -106,6 +108,10 @@ class Study(Config):
     def size(self, model: str, vocabulary: int) -> int:
         """Number of weights of a model, 0 where nobody said it; a branch has those of its run."""
         return self.models[self.models[model].origin or model].size(vocabulary)
+
+    def shape(self, model: str, vocabulary: int) -> Shape:
+        """The shape of a model, as far as it is known; a branch has that of its run."""
+        return self.models[self.models[model].origin or model].shape(vocabulary)
 
     def tokens(self, model: str) -> int:
         """Tokens that the job which makes a model's weights passes through it, at most."""

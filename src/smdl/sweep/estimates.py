@@ -6,9 +6,10 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from smdl.foundation.errors import StudyError
-from smdl.llc.chains import frame, localised_rows, rows_of
+from smdl.llc.chains import localised_rows, rows_of
 from smdl.llc.estimate import estimate
 from smdl.llc.sampler import Loss, Walker
+from smdl.llc.saved import frame
 from smdl.llc.settings import Gates, Grid, Memory, Sampler
 from smdl.tables.study import POSTERIOR
 

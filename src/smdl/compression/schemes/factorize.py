@@ -13,10 +13,11 @@ from typing import Literal
 
 from pydantic import Field
 
-from smdl.compression.scheme import FRACTIONS, Axis, Compressed, Damping, Scheme
+from smdl.compression.scheme import FLOAT, FRACTIONS, Axis, Compressed, Damping, Scheme
 from smdl.compression.size import Size
 from smdl.compression.weights import Weights
 from smdl.foundation.lazy import Tensor, torch
+from smdl.models.shape import Shape
 from smdl.models.views import WeightView
 from smdl.settings.base import Integer
 
@@ -33,11 +34,20 @@ class Factorize(Scheme):
 
     axis = Axis(level="fraction of singular values cut", unit="fraction", logarithmic=False, finer=-1)
     levels = FRACTIONS
-    version = 1
+    version = 2
 
     @property
     def needs_data(self) -> bool:
         return self.weighting == "activations"
+
+    def kept(self, shape: Shape) -> float:
+        # Of full rank: four square matrices, twice their size; two of an MLP, a quarter more than theirs.
+        factors = (4 * 2 + 2 * 5) * self.touched(shape) * shape.width**2
+        return super().kept(shape) + FLOAT * factors
+
+    def touched(self, shape: Shape) -> int:
+        """How many layers are factorized."""
+        return len(range(self.skip_ends, shape.layers - self.skip_ends, self.stride))
 
     def compress(self, weights: Weights, level: float, seed: int, tuned: float | None) -> Iterator[Compressed]:
         chosen = self.layers(weights)
@@ -71,8 +81,8 @@ class Factorize(Scheme):
 
 def factors(matrix: Tensor) -> tuple[Tensor, Tensor]:
     """A and B with A B = ``matrix`` whose first r columns and rows give its best approximation of rank r."""
-    left, values, right = torch.linalg.svd(matrix.float(), full_matrices=False)
-    return left * values.sqrt(), values.sqrt()[:, None] * right
+    left, right = decomposed(matrix.double())
+    return left.float(), right.float()
 
 
 def weighted_factors(matrix: Tensor, moment: Tensor, damping: float) -> tuple[Tensor, Tensor]:
@@ -80,9 +90,24 @@ def weighted_factors(matrix: Tensor, moment: Tensor, damping: float) -> tuple[Te
     moment = moment.double()
     moment = moment + damping * moment.diagonal().mean() * torch.eye(len(moment), dtype=moment.dtype).to(moment)
     root = torch.linalg.cholesky(moment)
-    left, values, right = torch.linalg.svd(matrix.double() @ root, full_matrices=False)
+    left, right = decomposed(matrix.double() @ root)
     right = torch.linalg.solve_triangular(root, right, upper=False, left=False)
-    return (left * values.sqrt()).float(), (values.sqrt()[:, None] * right).float()
+    return left.float(), right.float()
+
+
+def decomposed(matrix: Tensor) -> tuple[Tensor, Tensor]:
+    """The factors U sqrt(S) and sqrt(S) V^T of U S V^T = ``matrix``, which is float64.
+
+    From the eigenvectors of the smaller of M M^T and M^T M, which takes a fraction of a singular value decomposition's
+    time. Singular values below 1e-8 of the largest are those of rounding; they stay the last ones.
+    """
+    wide = matrix.shape[0] <= matrix.shape[1]
+    narrow = matrix if wide else matrix.T
+    vectors = torch.linalg.eigh(narrow @ narrow.T).eigenvectors.flip(1)
+    rows = vectors.T @ narrow
+    shared = torch.linalg.vector_norm(rows, dim=1).sqrt()
+    first, second = vectors * shared, rows / shared.clamp(min=torch.finfo(rows.dtype).tiny)[:, None]
+    return (first, second) if wide else (second.T, first.T)
 
 
 def _compressed(view: WeightView, weights: Weights, left: Tensor, right: Tensor) -> Compressed:

@@ -7,17 +7,19 @@ the largest magnitude. Embeddings and vectors, whose Hessian is diagonal, are ro
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from functools import partial
+from itertools import groupby
 
 from pydantic import Field
 
 from smdl.compression.grid import to_grid
-from smdl.compression.scheme import NUMBERS_OF_VALUES, Axis, Compressed, Damping, Scheme, Touched
+from smdl.compression.scheme import FLOAT, NUMBERS_OF_VALUES, Axis, Compressed, Damping, Scheme, Touched
 from smdl.compression.schemes.round import Group, ranges, spread
 from smdl.compression.size import SCALE_BITS, Size, code_bits
 from smdl.compression.weights import Weights
 from smdl.foundation.lazy import Tensor, torch
+from smdl.models.shape import Shape
 from smdl.models.views import WeightView
 from smdl.settings.base import Integer
 
@@ -32,20 +34,29 @@ class Gptq(Scheme):
 
     axis = Axis(level="n_q", unit="bits", logarithmic=True, finer=+1, whole=True)
     levels = NUMBERS_OF_VALUES
-    version = 1
+    version = 2
     needs_data = True
 
+    def held(self, shape: Shape, context: int) -> float:
+        # The largest moment in float64: damped, factorized, inverted, and the inverse factorized.
+        return max(super().held(shape, context), 5 * 8 * (4 * shape.width) ** 2)
+
+    def kept(self, shape: Shape) -> float:
+        return super().kept(shape) + FLOAT * shape.moments
+
     def compress(self, weights: Weights, level: float, seed: int, tuned: float | None) -> Iterator[Compressed]:
-        for view in weights.select(self.parameters):
-            original = weights[view]
-            m = ranges(original, self.group)
+        for views in _together(weights.select(self.parameters)):
+            originals = [weights[view] for view in views]
+            ends = [ranges(original, self.group) for original in originals]
+            original, m = (torch.cat(parts) for parts in (originals, ends))
             grid = spread(m, original.shape[-1], self.group)
-            factor = self._factor(weights, view) if view.is_matrix else None
+            factor = self._factor(weights, views[0]) if views[0].is_matrix else None
             if factor is None:
                 tensor = to_grid(original, int(level), grid)
             else:
                 tensor = gptq(original, factor, int(level), grid, self.block)
-            yield Compressed(view, tensor, Size(view.elements, code_bits(level), m.numel() * SCALE_BITS))
+            for view, own, part in zip(views, ends, tensor.split([len(each) for each in originals]), strict=True):
+                yield Compressed(view, part, Size(view.elements, code_bits(level), own.numel() * SCALE_BITS))
 
     def _factor(self, weights: Weights, view: WeightView) -> Tensor | None:
         """Made once per module and kept in main memory, like the moments."""
@@ -54,6 +65,12 @@ class Gptq(Scheme):
             return None
         make = partial(inverse_factor, moment, self.damping)
         return weights.once(("gptq", view.module, self.damping), lambda: make().cpu()).to(view.window.device)
+
+
+def _together(views: Iterable[WeightView]) -> Iterator[list[WeightView]]:
+    """The matrices of one module together, whose inputs are the same: query, key and value; all else alone."""
+    for _, group in groupby(views, lambda view: view.module if view.is_matrix else view):
+        yield list(group)
 
 
 def inverse_factor(moment: Tensor, damping: float) -> Tensor:

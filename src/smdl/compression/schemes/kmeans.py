@@ -14,6 +14,7 @@ from smdl.compression.scheme import NUMBERS_OF_VALUES, Axis, Compressed, Scheme,
 from smdl.compression.size import SCALE_BITS, Size, code_bits
 from smdl.compression.weights import Weights
 from smdl.foundation.lazy import Tensor, torch
+from smdl.models.shape import Shape
 from smdl.settings.base import Integer
 
 
@@ -26,6 +27,10 @@ class KMeans(Scheme):
     axis = Axis(level="codebook entries", unit="bits", logarithmic=True, finer=+1, whole=True)
     levels = NUMBERS_OF_VALUES
     version = 1
+
+    def held(self, shape: Shape, context: int) -> float:
+        # Sorted weights and their sums in float64, each twice while they are made, places, and nearest entries.
+        return 10 * 8 * shape.largest
 
     def compress(self, weights: Weights, level: float, seed: int, tuned: float | None) -> Iterator[Compressed]:
         k = int(level)

@@ -12,10 +12,11 @@ from typing import Literal
 
 from pydantic import Field
 
-from smdl.compression.scheme import Axis, Compressed, Levels, Scheme, Touched
+from smdl.compression.scheme import FLOAT, Axis, Compressed, Levels, Scheme, Touched
 from smdl.compression.size import SCALE_BITS, Size, code_bits
 from smdl.compression.weights import Weights
 from smdl.foundation.lazy import Tensor, functional, torch
+from smdl.models.shape import Shape
 from smdl.settings.base import Integer
 
 DISTANCES = 1 << 24
@@ -38,6 +39,10 @@ class Motifs(Scheme):
     levels = Levels(1e-9, 1, "levels are capacities above 0, at most 1")
     version = 1
     random = True
+
+    def held(self, shape: Shape, context: int) -> float:
+        # Blocks, their mosaic, and for each block its place in a random order and its motif's.
+        return super().held(shape, context) + (2 * FLOAT + 2 * 8 / self.block) * shape.weights
 
     def compress(self, weights: Weights, level: float, seed: int, tuned: float | None) -> Iterator[Compressed]:
         views = weights.select(self.parameters)

@@ -16,7 +16,6 @@ from pydantic import Field
 from smdl.compression.scheme import Axis, Compressed, Levels, Scheme, Touched
 from smdl.compression.size import SCALE_BITS, Size
 from smdl.compression.weights import Weights
-from smdl.foundation.lazy import torch
 
 
 class Noise(Scheme):
@@ -29,16 +28,17 @@ class Noise(Scheme):
 
     axis = Axis(level="sigma", unit="log2 sigma", logarithmic=True, finer=-1)
     levels = Levels(1e-9, 1e9, "levels are scales, from 1e-9 to 1e9")
-    version = 1
+    version = 2
     random = True
 
     def compress(self, weights: Weights, level: float, seed: int, tuned: float | None) -> Iterator[Compressed]:
-        # Drawn on the CPU and in the order of the model: the noise of a seed is the same for every checkpoint, level
-        # and device.
-        generator = torch.Generator().manual_seed(seed)
-        for view in weights.select(self.parameters):
+        from smdl.llc.update import update_for
+
+        for number, view in enumerate(weights.select(self.parameters)):
             original = weights[view]
-            noise = torch.randn(original.shape, generator=generator).to(original)
+            # Of a seed and a tensor's place in the model alone: the same for every checkpoint, level and device.
+            normals = update_for(original.device).normals(seed, number, 0, 0, original.numel())
+            noise = normals.view(original.shape).to(original)
             deviation = float(original.std(correction=0)) if original.numel() > 1 else 0.0
             sigma = level * deviation if self.scale == "relative" else level
             if sigma == 0:

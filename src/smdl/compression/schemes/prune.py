@@ -11,10 +11,11 @@ from typing import Literal
 
 from pydantic import Field
 
-from smdl.compression.scheme import FRACTIONS, Axis, Compressed, Scheme, Touched
+from smdl.compression.scheme import FLOAT, FRACTIONS, Axis, Compressed, Scheme, Touched
 from smdl.compression.size import Size, subset_bits
 from smdl.compression.weights import Weights
 from smdl.foundation.lazy import Tensor, torch
+from smdl.models.shape import Shape
 from smdl.models.views import WeightView
 
 
@@ -36,6 +37,11 @@ class Prune(Scheme):
     @property
     def needs_data(self) -> bool:
         return self.score == "wanda"
+
+    def held(self, shape: Shape, context: int) -> float:
+        # Scores, their places in order (twice while they are sorted) and what is gone.
+        compared = (FLOAT + 8 + 8 + 1) * (shape.weights if self.scope == "global" else 0)
+        return super().held(shape, context) + compared
 
     def compress(self, weights: Weights, level: float, seed: int, tuned: float | None) -> Iterator[Compressed]:
         if level == 0:

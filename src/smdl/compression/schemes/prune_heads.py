@@ -14,13 +14,17 @@ from typing import Literal
 import numpy as np
 from pydantic import Field
 
-from smdl.compression.scheme import FRACTIONS, Axis, Compressed, Scheme
+from smdl.compression.scheme import FLOAT, FRACTIONS, Axis, Compressed, Scheme
 from smdl.compression.size import Size, subset_bits
 from smdl.compression.weights import Weights
 from smdl.foundation.lazy import Tensor, torch
 from smdl.models.heads import Attention, attention_layers
+from smdl.models.shape import Shape, held_elsewhere
 from smdl.models.views import ATTENTION_OUTPUT, KEY, QUERY, VALUE, WeightView
-from smdl.settings.base import Integer, Number
+from smdl.settings.base import FromOne, Integer, Number
+
+# Vectors of the retraining beside the model, as float32: what is trained, and Adam's two moments.
+MASTERS = 3
 
 
 class PruneHeads(Scheme):
@@ -34,6 +38,9 @@ class PruneHeads(Scheme):
     )
     retrain_lr: Number = Field(1e-4, gt=0, description="Their learning rate.")
     retrain_batch: Integer = Field(16, ge=1, description="Their blocks per step.")
+    retrain_at_once: FromOne | None = Field(
+        None, description="Of these, blocks per pass, to save memory; None: all of a step."
+    )
 
     axis = Axis(level="fraction of heads pruned", unit="fraction", logarithmic=False, finer=-1)
     levels = FRACTIONS
@@ -48,6 +55,29 @@ class PruneHeads(Scheme):
         """Only the choice of heads counts: retraining takes its batches by the seed, but one seed will do."""
         return self.score == "random"
 
+    def work(self, blocks: int) -> float:
+        # A pass back is as long as two forward.
+        return 3 * self.retrain_steps * self.retrain_batch / blocks
+
+    def held(self, shape: Shape, context: int) -> float:
+        # Masks and products of the attention's matrices, a third of the linear maps.
+        attention = (FLOAT + 1) * shape.linear / 3
+        if not self.retrain_steps:
+            return super().held(shape, context) + attention
+        blocks = min(self.retrain_batch, self.retrain_at_once or self.retrain_batch)
+        gradients = shape.weights if blocks < self.retrain_batch else 3 * shape.largest
+        passed = shape.passed(blocks * context, FLOAT, gradient=True)
+        return attention + FLOAT * gradients + passed + self._vectors(shape, elsewhere=False)
+
+    def kept(self, shape: Shape) -> float:
+        return super().kept(shape) + (self._vectors(shape, elsewhere=True) if self.retrain_steps else 0.0)
+
+    def _vectors(self, shape: Shape, *, elsewhere: bool) -> float:
+        """Bytes of the retraining's long vectors in main memory, or else beside the model."""
+        # Beside the model, what is trained are its own weights.
+        vectors = MASTERS if elsewhere else MASTERS - 1
+        return FLOAT * vectors * shape.weights if held_elsewhere(shape.weights, MASTERS) == elsewhere else 0.0
+
     def compress(self, weights: Weights, level: float, seed: int, tuned: float | None) -> Iterator[Compressed]:
         layers = attention_layers(weights.model, weights.views)
         order = self._order(weights, layers, seed)
@@ -59,7 +89,8 @@ class PruneHeads(Scheme):
         tensors = {view: weights[view] * mask for view, mask in masks.items()}
         if self.retrain_steps:
             tensors = self._retrained(weights, tensors, masks, seed)
-        for index, (view, tensor) in enumerate(tensors.items()):
+        for index, view in enumerate(list(tensors)):
+            tensor = tensors.pop(view).to(view.window.device)
             kept = int(masks[view].sum()) if view in masks else view.elements
             size = Size(kept, weights.dense_bits, naming if index == 0 else 0)
             yield Compressed(view, tensor, size, mask=masks.get(view))
@@ -76,6 +107,7 @@ class PruneHeads(Scheme):
         self, weights: Weights, pruned: dict[WeightView, Tensor], masks: dict[WeightView, Tensor], seed: int
     ) -> dict[WeightView, Tensor]:
         """All tensors of the model after the retraining; the pruned heads stay at zero."""
+        from smdl.models.backward import backward, place_of
         from smdl.models.loading import as_tokens, sequence_losses
 
         model, blocks = weights.model, weights.calibration
@@ -83,23 +115,31 @@ class PruneHeads(Scheme):
         for view, tensor in pruned.items():
             view.put(tensor)
         parameters = list(model.parameters())
+        place = place_of(weights.elements, MASTERS, parameters[0].device)
         # In bfloat16 a step below half the spacing of a weight's neighbours would be lost, and so every one after it:
-        # what is trained is kept in float32. Of weights in float32 these are the weights themselves.
-        masters = [parameter.detach().float() for parameter in parameters]
-        optimizer = torch.optim.Adam(masters, lr=self.retrain_lr)
+        # what is trained is kept in float32. Of weights in float32 these are the weights themselves where they lie.
+        masters = [parameter.detach().to(place, torch.float32) for parameter in parameters]
+        optimizer = torch.optim.Adam(masters, lr=self.retrain_lr, foreach=False)
+
+        def losses(chosen: np.ndarray) -> Tensor:
+            return sequence_losses(model, as_tokens(blocks[chosen], model))
+
+        def move(number: int, gradient: Tensor) -> None:
+            masters[number].grad = gradient.to(place, torch.float32)
+            optimizer.step()
+            optimizer.zero_grad(set_to_none=True)
+            parameters[number].detach().copy_(masters[number])
+
         try:
-            for _ in range(self.retrain_steps):
-                chosen = np.sort(random.choice(len(blocks), min(self.retrain_batch, len(blocks)), replace=False))
-                with torch.enable_grad():
-                    sequence_losses(model, as_tokens(blocks[chosen], model)).mean().backward()
-                for master, parameter in zip(masters, parameters, strict=True):
-                    master.grad, parameter.grad = parameter.grad.float(), None
-                optimizer.step()
-                for master, parameter in zip(masters, parameters, strict=True):
-                    parameter.detach().copy_(master)
-                for view, mask in masks.items():
-                    view.put(view.current() * mask)
-            return {view: view.current() for view in weights.views}
+            with backward(losses, parameters, move, self.retrain_at_once) as run:
+                for _ in range(self.retrain_steps):
+                    run(np.sort(random.choice(len(blocks), min(self.retrain_batch, len(blocks)), replace=False)))
+                    for view, mask in masks.items():
+                        view.put(view.current() * mask)
+            # Not held beside the result.
+            optimizer.state.clear()
+            masters.clear()
+            return {view: view.current().to(place) for view in weights.views}
         finally:
             weights.restore()
 

@@ -13,7 +13,7 @@ from typing import Any
 from pydantic import ConfigDict, Field, model_validator
 from pydantic_core import PydanticCustomError
 
-from smdl.compression.scheme import NUMBERS_OF_VALUES, Axis, Compressed, Scheme, Tuned
+from smdl.compression.scheme import FLOAT, NUMBERS_OF_VALUES, Axis, Compressed, Scheme, Tuned
 from smdl.compression.schemes.factorize import Factorize
 from smdl.compression.schemes.gptq import Gptq
 from smdl.compression.schemes.kmeans import KMeans
@@ -24,6 +24,7 @@ from smdl.compression.schemes.round import Round
 from smdl.compression.size import Size
 from smdl.compression.weights import Weights
 from smdl.foundation.lazy import Tensor, torch
+from smdl.models.shape import Shape
 from smdl.models.views import WeightView
 from smdl.settings.base import Number, Section
 
@@ -100,12 +101,38 @@ class Sequence(Scheme):
         for place, part in (("first", self.first), ("second", self.second)):
             yield from part.scheme.calibrated(f"{key}.{place}.{part.name}")
 
+    def work(self, blocks: int) -> float:
+        return self.first.scheme.work(blocks) + self.second.scheme.work(blocks)
+
+    def held(self, shape: Shape, context: int) -> float:
+        # What the first scheme made of the linear maps: tensors with their masks, or with factors (of full rank half as
+        # long again) in the layers that it touches.
+        if first := self.first.factorize:
+            touched = 12 * first.touched(shape) * shape.width**2
+            stored = FLOAT * (1 + 1.5 * (1 - self.first_level)) * touched
+        else:
+            stored = (FLOAT + 1) * shape.linear
+        return stored + max(part.scheme.held(shape, context) for part in (self.first, self.second))
+
+    def kept(self, shape: Shape) -> float:
+        return self.first.scheme.kept(shape) + self.second.scheme.kept(shape)
+
     def compress(self, weights: Weights, level: float, seed: int, tuned: float | None) -> Iterator[Compressed]:
         stored = weights.once((self.first.scheme, self.first_level, seed), lambda: self._stored(weights, seed))
-        second = {item.view: item for item in self.second.scheme.compress(stored, level, seed, tuned)}
-        for view, item in stored.first.items():
-            yield _joined(item, [second.pop(part, None) for part in stored.parts[view]])
-        yield from second.values()
+        whole = {part: view for view, parts in stored.parts.items() for part in parts}
+        left = dict(stored.first)
+        found: dict[WeightView, Compressed] = {}
+        # Joined as soon as a view's parts are there: of what the second scheme makes no more is held.
+        for item in self.second.scheme.compress(stored, level, seed, tuned):
+            view = whole[item.view]
+            if view not in left:
+                yield item
+                continue
+            found[item.view] = item
+            if all(part in found for part in stored.parts[view]):
+                yield _joined(left.pop(view), [found.pop(part) for part in stored.parts[view]])
+        for view, item in left.items():
+            yield _joined(item, [found.pop(part, None) for part in stored.parts[view]])
 
     def _stored(self, weights: Weights, seed: int) -> Intermediate:
         return Intermediate(weights, list(self.first.scheme.compress(weights, self.first_level, seed, None)))

@@ -50,7 +50,7 @@ def measures(weights: Matrices, levels: int) -> dict[str, float]:
     count = sum(tensor.size for tensor in weights.values())
     compressed = {
         f"{name}_{view}": 8 * len(compress(data)) / count
-        for view, data in byte_views(dict(weights), levels).items()
+        for view, data in byte_views(dict(weights), levels)
         for name, compress in COMPRESSORS.items()
     }
     entropy = sum(entropy_bits(quantize(tensor, levels).counts) for tensor in weights.values()) / count

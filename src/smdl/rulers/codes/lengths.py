@@ -1,6 +1,6 @@
 """The coding lengths of a checkpoint at one precision, under every code."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -8,7 +8,7 @@ import numpy as np
 from smdl.rulers.codes.entropy import arithmetic_decode, arithmetic_encode, entropy_bits, huffman_decode, huffman_encode
 from smdl.rulers.codes.priors import PARAMETER_BITS, gaussian, laplacian, mixture
 from smdl.rulers.codes.quantized import Quantized
-from smdl.rulers.codes.structured import dictionary_and_assignments, distinct_blocks, mask_bits
+from smdl.rulers.codes.structured import BlockCounts, dictionary_and_counts, mask_bits
 
 DENSE_BITS = 32
 FAMILIES = ("gaussian", "laplace", "mixture")
@@ -28,30 +28,35 @@ class Coder:
 
 
 def coding_lengths(
-    weights: dict[str, np.ndarray], grids: dict[str, Quantized], coder: Coder, dense: int = 0
+    tensors: Iterable[tuple[np.ndarray, Quantized]], coder: Coder, dense: int = 0
 ) -> list[dict[str, float | str]]:
-    """The length of ``weights`` under every code, at the precision of their ``grids``; a row a code.
+    """The length of weights under every code, at the precision of their grids; a row a code.
 
-    Each tensor has its own grid, its own prior and its own tables, all paid for, 32 bits for the grid among them;
-    ``dense`` further weights are sent as they are. ``ratio`` is against dense float32; ``efficiency`` is the entropy of
-    the codes, tensor by tensor, over the length of what is coded. It may pass 1 for ``mask_and_survivors`` and
-    ``motifs``, which look beyond single weights: the second cuts the quantized weights into blocks and sends each
-    distinct block once. Huffman and arithmetic lengths are those of real bytes, which are decoded and compared.
+    ``tensors`` are weights and their grid, one tensor after another: of one that was coded no more is kept than its
+    distinct blocks. Each tensor has its own grid, its own prior and its own tables, all paid for, 32 bits for the grid
+    among them; ``dense`` further weights are sent as they are. ``ratio`` is against dense float32; ``efficiency`` is
+    the entropy of the codes, tensor by tensor, over the length of what is coded. It may pass 1 for
+    ``mask_and_survivors`` and ``motifs``, which look beyond single weights: the second cuts the quantized weights into
+    blocks and sends each distinct block once. Huffman and arithmetic lengths are those of real bytes, which are decoded
+    and compared.
     """
-    parameters = dense + sum(grid.codes.size for grid in grids.values())
-    entropy = sum(entropy_bits(grid.counts) for grid in grids.values())
-    totals = {
-        **{
-            family: sum(_prior_bits(family, weights[name], grid, coder.components) for name, grid in grids.items())
-            for family in FAMILIES
-        },
-        **{code: sum(encoded_bits(code, grid) for grid in grids.values()) for code in ENCODERS},
-        "mask_and_survivors": sum(_masked_bits(grid) for grid in grids.values()),
-        "motifs": _motif_bits(grids, coder.block),
-    }
+    totals = dict.fromkeys((*FAMILIES, *ENCODERS, "mask_and_survivors"), 0.0)
+    parameters, entropy, grids, value_bits, blocks = dense, 0.0, 0, 0.0, BlockCounts(coder.block)
+    for weights, grid in tensors:
+        for family in FAMILIES:
+            totals[family] += _prior_bits(family, weights, grid, coder.components)
+        for code in ENCODERS:
+            totals[code] += encoded_bits(code, grid)
+        totals["mask_and_survivors"] += _masked_bits(grid)
+        blocks.add(grid.codes.astype(np.min_scalar_type(grid.levels - 1)))
+        parameters += grid.codes.size
+        entropy += entropy_bits(grid.counts)
+        grids += 1
+        value_bits = max(value_bits, np.log2(grid.levels))
+    totals["motifs"] = dictionary_and_counts(blocks.counts(), coder.block, value_bits).total
     rows = []
     for code, total in totals.items():
-        coded = float(total) + PARAMETER_BITS * len(grids)
+        coded = float(total) + PARAMETER_BITS * grids
         bits = coded + dense * coder.dense_bits
         rows.append(
             {
@@ -97,9 +102,3 @@ def _masked_bits(grid: Quantized) -> float:
     counts[commonest] = 0
     table = np.log2(grid.levels) + grid.levels * np.log2(kept + 1)
     return mask_bits(kept, size) + (entropy_bits(counts) + table if kept else 0.0)
-
-
-def _motif_bits(grids: dict[str, Quantized], block: int) -> float:
-    assignments, motifs = distinct_blocks([grid.codes for grid in grids.values()], block)
-    value_bits = np.log2(max(grid.levels for grid in grids.values()))
-    return dictionary_and_assignments(assignments, len(motifs), block, value_bits).total

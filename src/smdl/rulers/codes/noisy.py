@@ -5,6 +5,7 @@ Source: Hinton and van Camp, Keeping neural networks simple by minimizing the de
 """
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,9 +13,15 @@ import torch
 from torch import Tensor
 
 from smdl.llc.sampler import Loss
+from smdl.llc.update import update_for
+from smdl.models.backward import backward, place_of
 from smdl.rulers.codes.priors import PARAMETER_BITS, fit_mixture
 
-CHUNK = 1 << 16
+# On a CPU a chunk fits the second-level cache; a GPU takes longer to be told of one than to work through it.
+CHUNK = {"cpu": 1 << 16, "cuda": 1 << 22}
+# Vectors of a fit beside the model: log deviations and Adam's two moments of them, and the anchors; of means that move,
+# all that again.
+VECTORS, MORE = 4, 4
 
 
 @dataclass(frozen=True)
@@ -70,10 +77,11 @@ def bound_gradients(mean: Tensor, log_std: Tensor, prior: MixturePrior) -> tuple
     With r_i the share of component i in exp(-bound), they are sum_i r_i (mean - mean_i) / std_i^2 for the mean and
     sum_i r_i std^2 / std_i^2 - 1 for the log standard deviation. Only a chunk is ever held once for every component.
     """
-    by_mean, by_log_std, total = torch.empty_like(mean), torch.empty_like(log_std), 0.0
+    by_mean, by_log_std = torch.empty_like(mean), torch.empty_like(log_std)
+    total = torch.zeros((), dtype=torch.float64, device=mean.device)
     shift, precision = prior.means, (-2 * prior.log_stds).exp()
     constant = prior.logits.log_softmax(0) - prior.log_stds + 0.5
-    chunks = (t.view(-1).split(CHUNK) for t in (mean, log_std, by_mean, by_log_std))
+    chunks = (t.view(-1).split(CHUNK[mean.device.type]) for t in (mean, log_std, by_mean, by_log_std))
     for own_mean, own_log_std, out_mean, out_log_std in zip(*chunks, strict=True):
         away, variance = own_mean[:, None] - shift, (2 * own_log_std).exp()
         each = torch.addcmul(constant, away.square().add_(variance[:, None]), precision, value=-0.5)
@@ -81,8 +89,8 @@ def bound_gradients(mean: Tensor, log_std: Tensor, prior: MixturePrior) -> tuple
         weighted = each.sub_(inside).exp_().mul_(precision)
         torch.sum(weighted * away, 1, out=out_mean)
         torch.sum(weighted, 1, out=out_log_std).mul_(variance).sub_(1)
-        total -= (inside[:, 0] + own_log_std).sum(dtype=torch.float64).item()
-    return total, by_mean, by_log_std
+        total -= (inside[:, 0] + own_log_std).sum(dtype=torch.float64)
+    return total.item(), by_mean, by_log_std
 
 
 @dataclass(frozen=True)
@@ -91,7 +99,7 @@ class NoisySettings:
 
     ``initial_std`` is relative to the deviation of all weights; start small, for deviations rise faster than they fall
     (the gradient of a deviation that is too large dwarfs all later ones in Adam's memory). ``samples`` weight vectors
-    give the expected loss.
+    give the expected loss. ``sequences_at_once`` are passed together, None: the whole minibatch.
     """
 
     tokens: float
@@ -101,6 +109,7 @@ class NoisySettings:
     initial_std: float
     train_means: bool
     samples: int
+    sequences_at_once: int | None = None
 
 
 @dataclass(frozen=True)
@@ -124,6 +133,54 @@ class Description:
         return self.weight_bits + self.data_bits
 
 
+class Noisy:
+    """Noisy weights of a loss: a mean and a log standard deviation for each, tensor by tensor.
+
+    They lie beside the loss's parameters or, where they are many, in main memory, and meet the parameters a tensor at a
+    time. Log deviations, and means that move, are float32 at least. Noise is not kept: it is a function of seed, tensor
+    and draw, and the same on every device.
+    """
+
+    def __init__(self, loss: Loss, settings: NoisySettings, seed: int):
+        self.loss = loss
+        self.device = loss.parameters[0].device
+        elements = sum(parameter.numel() for parameter in loss.parameters)
+        place = place_of(elements, VECTORS + MORE * settings.train_means, self.device)
+        self.anchors = [parameter.detach().to(place, copy=True) for parameter in loss.parameters]
+        fine = torch.promote_types(self.anchors[0].dtype, torch.float32)
+        # Means that stay are the anchors themselves.
+        self.means = [a.to(fine, copy=True) for a in self.anchors] if settings.train_means else self.anchors
+        start = math.log(settings.initial_std * _deviation(self.anchors))
+        self.log_stds = [torch.full_like(anchor, start, dtype=fine) for anchor in self.anchors]
+        self.seed = seed
+        self._draws = 0
+        self._normals = update_for(self.device).normals
+
+    def at(self, number: int) -> tuple[Tensor, Tensor]:
+        """Means and log deviations of one tensor, where the parameters lie, in the precision of the second."""
+        log_std = self.log_stds[number].to(self.device)
+        return self.means[number].to(self.device, log_std.dtype), log_std
+
+    @torch.no_grad()
+    def draw(self) -> None:
+        """Set the loss's parameters to the next draw of the noisy weights."""
+        self._draws += 1
+        for number, parameter in enumerate(self.loss.parameters):
+            mean, log_std = self.at(number)
+            parameter.copy_(mean + log_std.exp() * self.noise(number))
+
+    def noise(self, number: int) -> Tensor:
+        """The standard normal noise of a tensor in the last draw, once more."""
+        like = self.log_stds[number]
+        return self._normals(self.seed, number, self._draws, 0, like.numel()).view(like.shape).to(like.dtype)
+
+    @torch.no_grad()
+    def restore(self) -> None:
+        """The loss's parameters as they came."""
+        for parameter, anchor in zip(self.loss.parameters, self.anchors, strict=True):
+            parameter.copy_(anchor)
+
+
 def describe(loss: Loss, prior: MixturePrior, settings: NoisySettings, seed: int) -> Description:
     """Fit independent Gaussian noise to a trained model: minimise n E_Q[L] + KL(Q || P) over Q at a fixed prior P.
 
@@ -132,19 +189,16 @@ def describe(loss: Loss, prior: MixturePrior, settings: NoisySettings, seed: int
     own gradients over n are added. The loss's parameters are given back as they came. Losses are taken on all its
     sequences in the end. Equal seeds share minibatches and noise, so that checkpoints can be compared.
     """
-    anchors = [parameter.detach().clone() for parameter in loss.parameters]
-    prior = MixturePrior(*(part.to(anchors[0]) for part in (prior.logits, prior.means, prior.log_stds)))
-    means = [anchor.clone() for anchor in anchors]
-    start = math.log(settings.initial_std * float(torch.cat([a.view(-1) for a in anchors]).std()))
-    log_stds = [torch.full_like(anchor, start) for anchor in anchors]
+    noisy = Noisy(loss, settings, seed)
+    prior = MixturePrior(*(part.to(noisy.at(0)[1]) for part in (prior.logits, prior.means, prior.log_stds)))
     try:
-        _fit_noise(loss, prior, settings, seed, means, log_stds)
-        sampled = _sampled_losses(loss, settings, seed, means, log_stds)
-        _assign(loss, anchors)
-        plain = _mean_loss(loss, settings.batch_size)
+        _fit_noise(noisy, prior, settings, seed)
+        sampled = _sampled_losses(noisy, settings, seed)
+        noisy.restore()
+        plain = _mean_loss(loss, settings)
     finally:
-        _assign(loss, anchors)
-    nats = sum(bound_gradients(mean, log_std, prior)[0] for mean, log_std in zip(means, log_stds, strict=True))
+        noisy.restore()
+    nats = sum(bound_gradients(*noisy.at(number), prior)[0] for number in range(len(noisy.means)))
     expected = float(sampled.mean())
     return Description(
         weight_bits=nats / math.log(2),
@@ -152,75 +206,72 @@ def describe(loss: Loss, prior: MixturePrior, settings: NoisySettings, seed: int
         loss=plain,
         expected_loss=expected,
         expected_loss_se=float(sampled.std(ddof=1)) / math.sqrt(len(sampled)),
-        means=means,
-        log_stds=log_stds,
+        means=noisy.means,
+        log_stds=noisy.log_stds,
     )
 
 
-def _fit_noise(
-    loss: Loss, prior: MixturePrior, settings: NoisySettings, seed: int, means: list[Tensor], log_stds: list[Tensor]
-) -> None:
+def _fit_noise(noisy: Noisy, prior: MixturePrior, settings: NoisySettings, seed: int) -> None:
     """Adam on the log standard deviations, and on the means where they are to move; changes them in place."""
-    learnt = [*log_stds, *(means if settings.train_means else [])]
-    optimizer = torch.optim.Adam(learnt, settings.lr, betas=(0.9, 0.99))
+    learnt = [*noisy.log_stds, *(noisy.means if settings.train_means else [])]
+    # A step is taken tensor by tensor: those without a gradient stay.
+    optimizer = torch.optim.Adam(learnt, settings.lr, betas=(0.9, 0.99), foreach=False)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, settings.steps)
-    batches, generator = np.random.default_rng(seed), _generator(seed, means[0])
-    for _ in range(settings.steps):
-        noises = _perturb(loss, generator, means, log_stds)
-        batch = batches.choice(loss.size, min(settings.batch_size, loss.size), replace=False)
-        gradients = torch.autograd.grad(loss(batch).mean(), loss.parameters)
-        for mean, log_std, noise, gradient in zip(means, log_stds, noises, gradients, strict=True):
-            _, by_mean, by_log_std = bound_gradients(mean, log_std, prior)
-            mean.grad = gradient + by_mean / settings.tokens
-            log_std.grad = gradient * noise * log_std.exp() + by_log_std / settings.tokens
+
+    def move(number: int, gradient: Tensor) -> None:
+        mean, log_std = noisy.at(number)
+        _, by_mean, by_log_std = bound_gradients(mean, log_std, prior)
+        by_log_std.div_(settings.tokens).add_(noisy.noise(number).mul_(log_std.exp()).mul_(gradient))
+        noisy.log_stds[number].grad = by_log_std.to(noisy.log_stds[number].device)
+        if settings.train_means:
+            by_mean.div_(settings.tokens).add_(gradient)
+            noisy.means[number].grad = by_mean.to(noisy.means[number].device)
         optimizer.step()
-        schedule.step()
+        optimizer.zero_grad(set_to_none=True)
+
+    batches, loss = np.random.default_rng(seed), noisy.loss
+    with backward(loss, loss.parameters, move, settings.sequences_at_once) as run:
+        for _ in range(settings.steps):
+            noisy.draw()
+            run(batches.choice(loss.size, min(settings.batch_size, loss.size), replace=False))
+            schedule.step()
 
 
-def _sampled_losses(
-    loss: Loss, settings: NoisySettings, seed: int, means: list[Tensor], log_stds: list[Tensor]
-) -> np.ndarray:
+def _sampled_losses(noisy: Noisy, settings: NoisySettings, seed: int) -> np.ndarray:
     """Mean loss over all sequences at each of ``samples`` weight vectors, (samples,)."""
-    generator = _generator(seed + 1, means[0])
     losses = []
     for _ in range(settings.samples):
-        _perturb(loss, generator, means, log_stds)
-        losses.append(_mean_loss(loss, settings.batch_size))
+        noisy.draw()
+        losses.append(_mean_loss(noisy.loss, settings))
     return np.array(losses)
 
 
 @torch.no_grad()
-def _mean_loss(loss: Loss, batch_size: int) -> float:
-    batches = np.array_split(np.arange(loss.size), -(-loss.size // batch_size))
+def _mean_loss(loss: Loss, settings: NoisySettings) -> float:
+    size = min(settings.batch_size, settings.sequences_at_once or settings.batch_size)
+    batches = np.array_split(np.arange(loss.size), -(-loss.size // size))
     return float(torch.cat([loss(batch) for batch in batches]).double().mean())
 
 
-@torch.no_grad()
-def _perturb(loss: Loss, generator: torch.Generator, means: list[Tensor], log_stds: list[Tensor]) -> list[Tensor]:
-    """Set the loss's parameters to a draw of the noisy weights; the standard normal noise that made it."""
-    noises = [torch.randn(mean.shape, generator=generator, dtype=mean.dtype, device=mean.device) for mean in means]
-    _assign(loss, [m + s.exp() * z for m, s, z in zip(means, log_stds, noises, strict=True)])
-    return noises
-
-
-@torch.no_grad()
-def _assign(loss: Loss, tensors: list[Tensor]) -> None:
-    for parameter, tensor in zip(loss.parameters, tensors, strict=True):
-        parameter.copy_(tensor)
-
-
-def _generator(seed: int, like: Tensor) -> torch.Generator:
-    return torch.Generator(like.device).manual_seed(seed)
+def _deviation(tensors: list[Tensor]) -> float:
+    """The standard deviation of all elements together; in double precision, a tensor at a time."""
+    count = sum(tensor.numel() for tensor in tensors)
+    mean = sum(float(tensor.sum(dtype=torch.float64)) for tensor in tensors) / count
+    return math.sqrt(sum(float((tensor.double() - mean).square_().sum()) for tensor in tensors) / (count - 1))
 
 
 def describe_checkpoint(loss: Loss, components: int, noise: NoisySettings, seed: int) -> dict[str, float]:
     """The row of a checkpoint, in bits; the prior is a mixture fitted to all its weights, 32 bits per parameter."""
-    weights = torch.cat([parameter.detach().view(-1) for parameter in loss.parameters]).double().cpu().numpy()
-    found = describe(loss, mixture_prior(weights, components), noise, seed)
+    weights = _flat(loss.parameters)
+    # In place: the prior needs them in order, and there is no room for another copy.
+    weights.sort()
+    count, prior = len(weights), mixture_prior(weights, components)
+    del weights
+    found = describe(loss, prior, noise, seed)
     prior_bits = float(PARAMETER_BITS * (3 * components - 1))
     return {
         "weight_bits": found.weight_bits,
-        "bits_per_parameter": found.weight_bits / len(weights),
+        "bits_per_parameter": found.weight_bits / count,
         "prior_bits": prior_bits,
         "loss": found.loss,
         "expected_loss": found.expected_loss,
@@ -228,3 +279,14 @@ def describe_checkpoint(loss: Loss, components: int, noise: NoisySettings, seed:
         "data_bits": found.data_bits,
         "total_bits": found.total_bits + prior_bits,
     }
+
+
+def _flat(parameters: Sequence[Tensor]) -> np.ndarray:
+    """All weights, float32, in main memory."""
+    flat = np.empty(sum(parameter.numel() for parameter in parameters), dtype=np.float32)
+    start = 0
+    for parameter in parameters:
+        stop = start + parameter.numel()
+        flat[start:stop] = parameter.detach().flatten().float().cpu().numpy()
+        start = stop
+    return flat

@@ -94,10 +94,12 @@ def fit_mixture(
     shared responsibilities make the bound slightly less than the likelihood (Verbeek, Nunnink and Vlassis 2006).
     The components start with means at even quantiles, the outermost beyond the bulk, and a common width.
     """
-    means, variances, counts = _summary(weights)
+    ordered = weights if (weights[1:] >= weights[:-1]).all() else np.sort(weights)
+    means, variances, counts = _summary(ordered)
     total = counts.sum()
-    quantiles = np.quantile(weights, (np.arange(components) + 0.5) / components)
-    width = max(weights.std() / np.sqrt(components), floor)
+    quantiles = _quantiles(ordered, (np.arange(components) + 0.5) / components)
+    centre = counts @ means / total
+    width = max(np.sqrt(counts @ (variances + (means - centre) ** 2) / total / components), floor)
     fitted = Mixture(np.full(components, 1 / components), quantiles, np.full(components, width))
     bounds: list[float] = []
     for _ in range(steps):
@@ -116,13 +118,21 @@ def fit_mixture(
     return fitted, bounds
 
 
-def _summary(weights: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Mean, variance and count of chunks of neighbouring values; each value its own chunk where there are few."""
-    ordered = np.sort(weights.astype(np.float64))
+def _summary(ordered: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Mean, variance and count of chunks of neighbours of an ascending vector; each a chunk where there are few.
+
+    In double precision, a chunk at a time.
+    """
     if len(ordered) <= SUMMARY_CHUNKS:
-        return ordered, np.zeros_like(ordered), np.ones_like(ordered)
+        return ordered.astype(np.float64), np.zeros(len(ordered)), np.ones(len(ordered))
     starts = np.linspace(0, len(ordered), SUMMARY_CHUNKS, endpoint=False).astype(int)
-    counts = np.diff(np.append(starts, len(ordered))).astype(float)
-    means = np.add.reduceat(ordered, starts) / counts
-    deviations = ordered - np.repeat(means, counts.astype(int))
-    return means, np.add.reduceat(deviations**2, starts) / counts, counts
+    chunks = (chunk.astype(np.float64) for chunk in np.split(ordered, starts[1:]))
+    return tuple(np.array([(chunk.mean(), chunk.var(), len(chunk)) for chunk in chunks]).T)
+
+
+def _quantiles(ordered: np.ndarray, shares: np.ndarray) -> np.ndarray:
+    """Quantiles of an ascending vector, linear between neighbours as numpy's, without a second copy of it."""
+    places = shares * (len(ordered) - 1)
+    below = np.floor(places).astype(int)
+    low, high = (ordered[np.minimum(at, len(ordered) - 1)].astype(np.float64) for at in (below, below + 1))
+    return low + (high - low) * (places - below)

@@ -4,7 +4,8 @@ Tensors are the views of smdl.models.views, which the schemes see too: query, ke
 once.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterator, Sequence
+from functools import partial
 
 import numpy as np
 import pandas as pd
@@ -20,11 +21,12 @@ from smdl.rulers.codes.two_part import critical_precision, data_bits, least_tota
 
 def stated_lengths(weights: Weights, levels: Sequence[int], coder: Coder) -> pd.DataFrame:
     """Rows (levels, code, lengths) of all weights, each tensor on a grid up to its largest weight."""
-    arrays = _arrays(weights, weights.views)
     return pd.DataFrame(
         {"levels": n_q, **row}
         for n_q in levels
-        for row in coding_lengths(arrays, {name: quantize(array, n_q) for name, array in arrays.items()}, coder)
+        for row in coding_lengths(
+            ((array, quantize(array, n_q)) for array in map(partial(_array, weights), weights.views)), coder
+        )
     )
 
 
@@ -35,26 +37,26 @@ def curve_lengths(weights: Weights, curve: pd.DataFrame, scheme: Quantize, coder
     that it does not touch are sent as they are.
     """
     views = weights.select(scheme.parameters)
-    arrays = _arrays(weights, views)
     dense = weights.elements - sum(view.elements for view in views)
     rows = []
     for point in curve.sort_values("level").itertuples():
         grids = quantized(weights, scheme, int(point.level), None if pd.isna(point.tuned) else point.tuned)
-        for row in coding_lengths(arrays, grids, coder, dense):
+        tensors = ((_array(weights, view), grid) for view, grid in grids)
+        for row in coding_lengths(tensors, coder, dense):
             rows.append({"levels": int(point.level), "delta_loss": point.delta_loss, **row})
     return pd.DataFrame(rows)
 
 
-def quantized(weights: Weights, scheme: Quantize, levels: int, tuned: float | None) -> dict[str, Quantized]:
-    """The codes that ``scheme`` gives to every view that it quantizes, by the view's name."""
-    return {
-        view.name: Quantized(codes(weights[view], levels, m).flatten().int().cpu().numpy(), levels, m)
-        for view, m in scheme.bounds(weights, tuned).items()
-    }
+def quantized(
+    weights: Weights, scheme: Quantize, levels: int, tuned: float | None
+) -> Iterator[tuple[WeightView, Quantized]]:
+    """The codes that ``scheme`` gives to every view that it quantizes, one after another."""
+    for view, m in scheme.bounds(weights, tuned).items():
+        yield view, Quantized(codes(weights[view], levels, m).flatten().int().cpu().numpy(), levels, m)
 
 
-def _arrays(weights: Weights, views: Iterable[WeightView]) -> dict[str, np.ndarray]:
-    return {view.name: weights[view].float().cpu().numpy() for view in views}
+def _array(weights: Weights, view: WeightView) -> np.ndarray:
+    return weights[view].float().cpu().numpy()
 
 
 def two_part_totals(lengths: pd.DataFrame, loss: float, tokens: float, epsilons: Sequence[float]) -> pd.DataFrame:

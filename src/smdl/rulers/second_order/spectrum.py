@@ -35,7 +35,8 @@ def hessian_of(loss: Loss, batch_size: int) -> Product:
             gradients = torch.autograd.grad(value, loss.parameters, create_graph=True)
             along = sum((gradient * part).sum() for gradient, part in zip(gradients, parts, strict=True))
             second = torch.autograd.grad(along, loss.parameters, materialize_grads=True)
-            total += torch.cat([part.flatten() for part in second])
+            for chunk, part in zip(total.split([part.numel() for part in second]), second, strict=True):
+                chunk += part.flatten()
         return total
 
     return product

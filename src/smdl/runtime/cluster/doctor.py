@@ -15,7 +15,7 @@ import time
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from getpass import getuser
-from importlib.metadata import PackageNotFoundError, version
+from importlib.metadata import PackageNotFoundError, requires, version
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +25,6 @@ from smdl.foundation.errors import StudyError
 
 OK, NOTE, BAD = "ok", "note", "BAD"
 PACKAGES = ("snakemake", "snakemake-executor-plugin-slurm", "snakemake-executor-plugin-slurm-jobstep")
-LOCK = Path(__file__).parents[4] / "requirements.lock"
 QUEUE_SECONDS = 600
 REPORTED = {"host", "letter", "network", "scratch", "scratch_gb", "memory_gb", "gpu"}
 ROW = re.compile(r"(?P<state>[^|]+)\|(?P<limit>[^|]+)\|(?P<nodes>\d+)\|(?P<gres>[^|]*)\|(?P<memory>\d+\+?)")
@@ -71,9 +70,9 @@ def read_profile(path: Path) -> Site:
         raise StudyError(f"{path}: {' '.join(str(error).split())[:200]}") from error
     default = _resources(profile.get("default-resources", []))
     chain = _resources(
-        entry.removeprefix("llc_chains:")
-        for entry in profile.get("set-resources", [])
-        if entry.startswith("llc_chains:")
+        request
+        for rule, _, request in (entry.partition(":") for entry in profile.get("set-resources", []))
+        if rule.endswith("llc_chains")
     )
     if "slurm_partition" not in default:
         raise StudyError(f"{path}: default-resources names no slurm_partition: this is no profile for SLURM")
@@ -124,7 +123,7 @@ def _told(what: str, findings: Iterator[Finding]) -> Iterator[Finding]:
 
 
 def _versions() -> Iterator[Finding]:
-    tested_versions = dict(re.findall(r"^([\w-]+)==(\S+)", LOCK.read_text(), re.MULTILINE))
+    tested_versions = dict(package.split("==") for package in requires("smdl"))
     for package in PACKAGES:
         tested = tested_versions[package]
         try:

@@ -1,6 +1,6 @@
 """What Snakemake's SLURM executor plugin (2.8.0) leaves open, closed.
 
-Six gaps, each seen on a real cluster (docs/how-to/slurm.md has the measurements):
+Seven gaps, each seen on a real cluster (docs/how-to/slurm.md has the measurements):
 
 1. A query that SLURM does not answer makes the plugin forget its running jobs, and the workflow waits for ever.
 2. PREEMPTED, and NODE_FAIL when SLURM may requeue, count as "goes on"; when SLURM does not requeue, for ever.
@@ -8,12 +8,14 @@ Six gaps, each seen on a real cluster (docs/how-to/slurm.md has the measurements
 4. A Snakemake started after another was killed submits a second job beside the one still running.
 5. While it asks for states Snakemake holds no jobs: interrupted in that moment, it cancels none.
 6. A job whose launch failed on its node is put back and held by SLURM, and waits for ever.
+7. A job starts Snakemake twice: one to call srun, and one below it to run the rule.
 
-``install`` puts three functions of the plugin behind this module: the one that asks for states, the one that builds the
-sbatch command, and the one that cancels. Everything else stays the plugin's.
+``install`` puts four functions of the plugin behind this module: the one that asks for states, the one that builds the
+sbatch command, the one that says what the job runs, and the one that cancels. Everything else stays the plugin's.
 """
 
 import re
+import shlex
 import subprocess
 import sys
 import time
@@ -25,6 +27,7 @@ from types import ModuleType
 from typing import Any
 
 from smdl.foundation.errors import StudyError
+from smdl.runtime.cluster import step
 
 PLUGIN = "snakemake_executor_plugin_slurm"
 GUARDED = ("query_job_status", "get_submit_command", "cancel_slurm_jobs")
@@ -73,12 +76,13 @@ class States:
 
 
 class Guard:
-    """The three functions that stand before the plugin's own."""
+    """The four functions that stand before the plugin's own."""
 
     def __init__(self, plugin: ModuleType, patience: float):
         self.query: Callable[[str, Logger], Awaitable[Answer]] = plugin.query_job_status
         self.command: Callable[..., str] = plugin.get_submit_command
         self.cancel: Callable[..., None] = plugin.cancel_slurm_jobs
+        self.executed: Callable[..., str] = plugin.Executor.format_job_exec
         self.run: str | None = None
         self.states = States(patience)
         self.silent = False
@@ -117,6 +121,23 @@ class Guard:
         print(f"Ending SLURM job {' '.join(jobs)} of an earlier run: it does the same work.", file=sys.stderr)
         return f"{command} --dependency=afterany:{':'.join(jobs)}"
 
+    def executed_by(self, executor: Any, job: Any) -> str:
+        """The command of a job's batch script: srun at once, and not a Snakemake that calls it.
+
+        Arrays of jobs, MPI jobs and commands too long for a line stay the plugin's: they need the Snakemake between.
+        """
+        command, between = self.executed(executor, job), executor.additional_general_args()
+        settings = executor.workflow.executor_settings
+        if settings.array_jobs or settings.pass_command_as_script or job.resources.get("mpi"):
+            return command
+        from snakemake_executor_plugin_slurm_jobstep import get_cpu_setting, get_gpu_setting, get_node_setting
+
+        gpus = get_gpu_setting(job)
+        options = " ".join([get_cpu_setting(job, bool(gpus)), gpus, get_node_setting(job)])
+        return (
+            f"{executor.get_python_executable()} -P {shlex.quote(step.__file__)} {options} {_without(command, between)}"
+        )
+
     def _orphans_of(self, comment: str, workdir: str) -> list[str]:
         """Jobs of an earlier run for the same work; none, with a warning, where squeue stays silent.
 
@@ -151,14 +172,23 @@ def install(patience: float = 60.0) -> Guard | None:
     plugin = sys.modules.get(PLUGIN)
     if plugin is None:
         return None
-    if not all(hasattr(plugin, name) for name in GUARDED):
+    if not all(hasattr(plugin, name) for name in (*GUARDED, "Executor")):
         raise StudyError(f"{PLUGIN} is not the version this workflow guards: install what requirements.lock says")
     if isinstance(getattr(plugin.query_job_status, "__self__", None), Guard):
         return plugin.query_job_status.__self__
     guard = Guard(plugin, patience)
     for name in GUARDED:
         setattr(plugin, name, getattr(guard, name))
+    plugin.Executor.format_job_exec = lambda executor, job: guard.executed_by(executor, job)
     return guard
+
+
+def _without(command: str, words: str) -> str:
+    """A command without these words; raise StudyError where they are not there, as the plugin has changed."""
+    before, found, after = command.partition(f" {words} ")
+    if not found:
+        raise StudyError(f"{PLUGIN} starts its jobs in another way: install what requirements.lock says")
+    return f"{before} {after}"
 
 
 def _pauses(patience: float) -> list[float]:

@@ -5,18 +5,21 @@ this study (its table says how long it took), and counted from floating-point op
 """
 
 import math
+import re
 from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
 
 from smdl.compression.registry import SCHEMES
+from smdl.models.shape import BYTES, Need
 from smdl.rulers.registry import RULERS
 from smdl.sources.registry import SOURCES
 from smdl.tables import read_provenance
 
-# Python, torch and two Snakemakes, before any weight is loaded (MB).
+# Python, torch and Snakemake, before any weight is loaded (MB).
 BASE_MB = 3000
-BYTES = {"float32": 4, "bfloat16": 2, "float16": 2}
+# What jobs have that say nothing of their memory: tables and figures (profiles/slurm).
+DEFAULT_MB = 4000
 # Operations a second to count on before a rate is measured: of a GPU, what the published study reached (3.5 hours of an
 # H200 for the four chains of a 6.9b checkpoint, at a context of 1024), and of a core of a CPU.
 GPU_RATE, CPU_RATE = 4e13, 5e9
@@ -44,9 +47,13 @@ def gpus(weights: int) -> int:
     return int(weights >= GPU_FROM_PARAMETERS)
 
 
-def memory_mb(weights: int, dtype: str, copies: int, attempt: int) -> int:
-    """Host memory (MB) for ``copies`` vectors as long as the weights; every further attempt asks for as much again."""
-    return attempt * (BASE_MB + math.ceil(copies * weights * BYTES[dtype] / 1e6))
+def memory_mb(need: Need, loaded: float, gpu: int, attempt: int) -> int:
+    """Host memory (MB) for a job; ``loaded`` are the bytes of its model, which pass through it on their way to a GPU.
+
+    Every further attempt asks for as much again.
+    """
+    held = max(need.host, loaded) if gpu else need.device + need.host
+    return attempt * (BASE_MB + math.ceil(held / 1e6))
 
 
 def minutes(weights: int, tokens: int, attempt: int, measured: Iterable[float] = ()) -> int:
@@ -74,18 +81,10 @@ def wall_seconds(tables: Iterable[Path]) -> list[float]:
     return [record["wall_seconds"] for record in records if "wall_seconds" in record]
 
 
-def device_gb(weights: int, dtype: str, copies: float, tokens: int, vocabulary: int, *, gradient: bool) -> float:
-    """Memory (GB) that a GPU needs for ``copies`` of the weights and for a pass over ``tokens`` at once.
-
-    Layers keep about 34 w numbers of 2 bytes per token for the gradient, and 8 w of one layer at a time without it, w
-    the width (Korthikanti et al., arXiv:2205.05198, equation 2); logits and their cross-entropy stand in float32. Width
-    and depth l are not in the config: 12 l w^2 weights with w = 100 l gives the suite's l w within 30 % from 410m on.
-    """
-    layers = (weights / (12 * 100**2)) ** (1 / 3)
-    width = 100 * layers
-    kept = 34 * width * layers if gradient else 16 * width
-    logits = 4 * vocabulary * (3 if gradient else 2)
-    return (copies * weights * BYTES[dtype] + tokens * (kept * BYTES[dtype] / 2 + logits)) / 1e9
+def warning_seconds(options: str) -> float | None:
+    """Seconds before a job's end at which SLURM warns it, by its options for sbatch; None where it does not."""
+    found = re.search(r"--signal=(?:\w+:)?\w+@(\d+)", options)
+    return float(found[1]) if found else None
 
 
 def checkpoint_gb(weights: int) -> float:
