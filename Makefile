@@ -17,6 +17,10 @@ export XDG_CACHE_HOME := $(CURDIR)/.cache
 export XDG_CONFIG_HOME := $(CURDIR)/.cache
 endif
 
+# Compiled modules are kept: where each start compiles all that it imports anew, as this variable of many an image has it,
+# a job with torch takes four times as long.
+unexport PYTHONDONTWRITEBYTECODE
+
 .PHONY: mini population report paper crate status calibration hinton theory motifs allocation plan mini-slurm slurm-doctor gpu-check site test check clean
 
 # A clone that was moved has lost its library, which is installed by its place: it is installed anew.

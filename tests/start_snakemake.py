@@ -1,6 +1,6 @@
-"""Snakemake in a fork of the warm process: ``start_snakemake.py STDOUT STDERR SOCKET ARGUMENT ...``.
+"""Snakemake in a fork of the warm process: ``start_snakemake.py SOCKET ARGUMENT ...``.
 
-What it prints goes to two files. Its jobs are forks too where SOCKET, the warm process's address, is not empty.
+Its jobs are forks too where SOCKET, the warm process's address, is not empty.
 """
 
 import os
@@ -10,9 +10,7 @@ from snakemake.cli import main
 
 from smdl.runtime.warm import SOCKET
 
-stdout, stderr, address, *arguments = sys.argv[1:]
-for path, number in ((stdout, 1), (stderr, 2)):
-    os.dup2(os.open(path, os.O_WRONLY | os.O_CREAT), number)
+address, *arguments = sys.argv[1:]
 if address:
     os.environ[SOCKET] = address
 else:

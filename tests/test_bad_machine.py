@@ -18,7 +18,7 @@ import pytest
 from conftest import ROOT
 from smdl.foundation.errors import StudyError
 from smdl.llc.update.compiled import compiled
-from smdl.runtime import claim
+from smdl.runtime import claim, hand_over
 from smdl.runtime.cluster import doctor, guard
 from workflow import WARM
 
@@ -441,17 +441,34 @@ def test_the_exit_code_of_what_runs_below_the_warm_start(command, code):
     assert run.stderr.endswith("the same command goes on from here.\n") == (code > 128)
 
 
+WISHES = {"plain": False, "own": True}
 ENDS = {"sys.exit()": "0", "sys.exit('why')": "why 1", "1 / 0": "ZeroDivisionError: division by zero 1"}
 
 
 def test_a_fork_ends_as_python_would_and_says_why(tmp_path):
     for number, end in enumerate(ENDS):
-        start = "import sys\nfrom smdl.runtime.warm import hand_over\nhand_over()\n"
-        (tmp_path / f"{number}.py").write_text(f"{start}{end}\n")
-    each = f'for script in 0 1 2; do "{sys.executable}" {tmp_path}/$script.py; echo $? >&2; echo end >&2; done'
+        (tmp_path / f"{number}.py").write_text(f"import sys\n{end}\n")
+    python = f'"{sys.executable}" -P {hand_over.__file__}'
+    each = f"for script in 0 1 2; do {python} {tmp_path}/$script.py; echo $? >&2; echo end >&2; done"
     run = subprocess.run([*WARM, "sh", "-c", each], capture_output=True, text=True)
     told = [" ".join(part.strip().splitlines()[-2:]) for part in run.stderr.split("end\n")[:-1]]
     assert told == list(ENDS.values())
+
+
+def test_a_script_says_what_it_says_where_its_start_would(tmp_path):
+    """And one that wants a process of its own, as the hub's client does, has it."""
+    (tmp_path / "plain.py").write_text("import os\nprint(os.getpid())\n")
+    (tmp_path / "own.py").write_text(
+        "import os\n"
+        "from smdl.runtime.warm import handed_over, want_own_process\n"
+        "want_own_process() if handed_over() else print(os.getpid())\n"
+    )
+    python = f'"{sys.executable}" -P {hand_over.__file__}'
+    each = f"for name in plain own; do {python} $name.py > $name.txt & echo $! > $name.pid; wait $! || exit; done"
+    run = subprocess.run([*WARM, "sh", "-c", each], cwd=tmp_path, capture_output=True, text=True)
+    assert (run.returncode, run.stdout, run.stderr) == (0, "", "")
+    same = {name: (tmp_path / f"{name}.txt").read_text() == (tmp_path / f"{name}.pid").read_text() for name in WISHES}
+    assert same == WISHES
 
 
 # A clone in an odd place, on a bare machine

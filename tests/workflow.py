@@ -93,10 +93,12 @@ def forked(
     environment = {**os.environ, "CI": "1", **({PARENT: str(os.getpid())} if warm else {}), **environment}
     with TemporaryDirectory() as told, socket.socket(socket.AF_UNIX) as connection:
         stdout, stderr = (Path(told, name) for name in ("stdout", "stderr"))
-        start = [str(ROOT / "tests/start_snakemake.py"), str(stdout), str(stderr), warm_process() if warm else ""]
+        start = [str(ROOT / "tests/start_snakemake.py"), warm_process() if warm else ""]
         connection.settimeout(SECONDS)
         connection.connect(warm_process())
         asked = [[*start, *arguments], str(folder or Path.cwd()), environment]
+        with stdout.open("wb") as out, stderr.open("wb") as err:
+            socket.send_fds(connection, [b"."], [out.fileno(), err.fileno()])
         connection.sendall(json.dumps(asked).encode() + b"\n")
         # None where it was killed.
         (code,) = connection.recv(1) or (-1,)

@@ -55,5 +55,5 @@ def measures(names: Iterable[str], tables: Mapping[str, pd.DataFrame], admit: It
     parts = [RULERS[name].measures(admitted) for name in names]
     if not parts:
         return empty(MEASURES)
-    columns = [column.name for column in MEASURES.columns]
-    return pd.concat(parts, ignore_index=True).reindex(columns=columns).fillna({"made_with": ""})
+    parts = [part.assign(made_with=part.get("made_with", "")) for part in parts]
+    return pd.concat(parts, ignore_index=True).reindex(columns=[column.name for column in MEASURES.columns])

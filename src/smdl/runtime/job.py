@@ -22,9 +22,8 @@ from smdl.foundation.errors import ADVICE, StudyError, refused
 from smdl.runtime.gpus import take
 from smdl.runtime.installed import installed_commit
 from smdl.runtime.leash import ancestors, end_with
-from smdl.runtime.warm import hand_over, handed_over
+from smdl.runtime.warm import handed_over, want_own_process
 
-# A script that is handed over to a warm process ends there: nothing heavy is imported before.
 if TYPE_CHECKING:
     import pandas as pd
 
@@ -84,7 +83,9 @@ def job(snakemake: Any, *, network: bool = False) -> Iterator[Job]:
         end_with(*ancestors(2))
     if not network:
         os.environ["HF_HUB_OFFLINE"] = "1"
-        hand_over()
+    elif handed_over():
+        # The warm process has imported the hub's client as offline.
+        want_own_process()
     with Path(snakemake.log[0]).open("wb", buffering=0) as log:
         os.dup2(log.fileno(), 1)
         os.dup2(log.fileno(), 2)

@@ -17,7 +17,7 @@ from snakemake.shell import shell
 from snakemake.sourcecache import HostingProviderFile, LocalGitFile, LocalSourceFile, SourceFile
 
 from smdl.foundation.errors import StudyError
-from smdl.runtime import claim, leash, stop, warm
+from smdl.runtime import claim, hand_over, leash, stop, warm
 from smdl.runtime.cluster import guard
 from smdl.runtime.installed import installed_commit, installed_version
 from smdl.settings.config import Kind, understood
@@ -98,6 +98,8 @@ def set_up() -> None:
     """Set Snakemake up for the jobs: on a cluster, for a second run in the same folder, and for the end of a run."""
     # Snakemake writes the path of Python into shell commands as it stands: quoted, it may hold spaces.
     sys.executable = shlex.quote(sys.executable)
+    if os.environ.get(warm.SOCKET):
+        sys.executable += f" -P {shlex.quote(hand_over.__file__)}"
     guard.install()
     claim.install()
     _plan_whatever_may_not_be_written()

@@ -3,9 +3,9 @@
     python -P src/smdl/runtime/warm.py COMMAND [ARGUMENT ...]
 
 imports the heavy libraries once, runs the command, and ends with it. A job started below that command does not import
-them again (several seconds of processor time each): it hands its script to this process, which forks a child to run it.
-The child imports nothing of smdl before the fork, so the code it runs is that on disk; its numbers are those of a
-plain start. Without this process jobs start by themselves, as on a cluster.
+them again (several seconds of processor time each): its script is handed over (hand_over.py) to this process, which
+forks a child to run it. The child imports nothing of smdl before the fork, so the code it runs is that on disk; its
+numbers are those of a plain start. Without this process jobs start by themselves, as on a cluster.
 
 A signal that asks for the end is passed on to the command, and from there to the jobs (smdl/runtime/stop.py).
 Whichever of make, this process, the command and a job is killed, those below it end within seconds.
@@ -23,7 +23,6 @@ import sys
 import tempfile
 import threading
 import traceback
-from contextlib import suppress
 from importlib import import_module
 
 SOCKET, PARENT = "SMDL_WARM_SOCKET", "SMDL_WARM_PARENT"
@@ -31,42 +30,21 @@ HEAVY = (
     *("snakemake.script", "pandas", "pyarrow.parquet", "arviz_stats.base", "pydantic.main", "pydantic.fields"),
     *("torch", "transformers.models.gpt_neox.modeling_gpt_neox", "matplotlib.pyplot"),
 )
-FAILED = 1
+FAILED, OWN_PROCESS = 1, 200
 # An address of a Unix socket has room for 107 bytes: a folder for temporary files may be too deep for it.
 SHORT = "/tmp"
 ROOM = 107
 LOOK_SECONDS = 1.0
 
 
-def hand_over() -> None:
-    """Let the warm process run this very script, and end with its exit code; return where there is none.
-
-    Signals that ask for the end are passed on, and the child may take its time to save.
-    """
-    path = os.environ.get(SOCKET)
-    if not path:
-        return
-    with socket.socket(socket.AF_UNIX) as connection:
-        try:
-            connection.connect(path)
-        except OSError:
-            return
-
-        def pass_on(*_: object) -> None:
-            with suppress(OSError):
-                connection.shutdown(socket.SHUT_WR)
-
-        for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, pass_on)
-        with suppress(OSError):
-            connection.sendall(json.dumps([sys.argv, os.getcwd(), dict(os.environ)]).encode() + b"\n")
-        code = connection.recv(1)
-    os._exit(code[0] if code else FAILED)
-
-
 def handed_over() -> bool:
     """Whether this process is a child of the warm one, which runs a script for another."""
     return os.environ.get(SOCKET) == ""
+
+
+def want_own_process() -> None:
+    """In a child of the warm process: let the script be run by a Python of its own."""
+    sys.exit(OWN_PROCESS)
 
 
 def main(command: list[str]) -> int:
@@ -154,6 +132,9 @@ def _serve(listener: socket.socket, owner: int) -> None:
 def _run(connection: socket.socket) -> None:
     """In the child: become the job, tell its exit code, and end."""
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+    for number, descriptor in enumerate(socket.recv_fds(connection, 1, 2)[1], start=1):
+        os.dup2(descriptor, number)
+        os.close(descriptor)
     with connection.makefile("rb") as stream:
         sys.argv, folder, environment = json.loads(stream.readline())
     os.chdir(folder)
