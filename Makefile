@@ -18,7 +18,7 @@ export XDG_CONFIG_HOME := $(CURDIR)/.cache
 endif
 
 # Compiled modules are kept: where each start compiles all that it imports anew, as this variable of many an image has it,
-# a job with torch takes four times as long.
+# a job with torch takes four times as long. An installation compiles what jobs import, a tenth of what pip would compile.
 unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: mini population report paper crate status calibration hinton theory motifs allocation plan mini-slurm slurm-doctor gpu-check site test check clean
@@ -34,6 +34,7 @@ $(VENV)/installed: requirements.lock pyproject.toml
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --no-compile --disable-pip-version-check -r requirements.lock
 	$(BIN)/python -m pip install --quiet --no-compile --disable-pip-version-check --no-deps --editable .
+	$(RUN) -c 'import smdl.runtime.warm as warm; [__import__(name) for name in (*warm.HEAVY, "snakemake.cli")]'
 	printf %s '$(CURDIR)' > $@
 
 $(VENV)/site: $(VENV)/installed requirements.site.lock

@@ -448,7 +448,7 @@ ENDS = {"sys.exit()": "0", "sys.exit('why')": "why 1", "1 / 0": "ZeroDivisionErr
 def test_a_fork_ends_as_python_would_and_says_why(tmp_path):
     for number, end in enumerate(ENDS):
         (tmp_path / f"{number}.py").write_text(f"import sys\n{end}\n")
-    python = f'"{sys.executable}" -P {hand_over.__file__}'
+    python = f'"{sys.executable}" -P {hand_over.__file__} "$SMDL_WARM_SOCKET"'
     each = f"for script in 0 1 2; do {python} {tmp_path}/$script.py; echo $? >&2; echo end >&2; done"
     run = subprocess.run([*WARM, "sh", "-c", each], capture_output=True, text=True)
     told = [" ".join(part.strip().splitlines()[-2:]) for part in run.stderr.split("end\n")[:-1]]
@@ -460,10 +460,11 @@ def test_a_script_says_what_it_says_where_its_start_would(tmp_path):
     (tmp_path / "plain.py").write_text("import os\nprint(os.getpid())\n")
     (tmp_path / "own.py").write_text(
         "import os\n"
-        "from smdl.runtime.warm import handed_over, want_own_process\n"
+        "from smdl.runtime.hand_over import want_own_process\n"
+        "from smdl.runtime.warm import handed_over\n"
         "want_own_process() if handed_over() else print(os.getpid())\n"
     )
-    python = f'"{sys.executable}" -P {hand_over.__file__}'
+    python = f'"{sys.executable}" -P {hand_over.__file__} "$SMDL_WARM_SOCKET"'
     each = f"for name in plain own; do {python} $name.py > $name.txt & echo $! > $name.pid; wait $! || exit; done"
     run = subprocess.run([*WARM, "sh", "-c", each], cwd=tmp_path, capture_output=True, text=True)
     assert (run.returncode, run.stdout, run.stderr) == (0, "", "")

@@ -1,5 +1,7 @@
 """The estimate, its error and its status, each status provoked by a real chain."""
 
+from tempfile import mkdtemp
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -37,7 +39,7 @@ class NoisyBowl:
 
 def draws(loss: NoisyBowl, settings: Sampler, folder, chains: int = 4) -> pd.DataFrame:
     baseline = loss(np.arange(loss.size)).detach().double().numpy()
-    return sample(loss, baseline, settings, range(chains), 1, StateStore(folder, "digest", 1e9))
+    return sample(loss, baseline, settings, range(chains), 1, StateStore(mkdtemp(dir=folder), "digest", 1e9))
 
 
 def judged(loss: NoisyBowl, settings: Sampler, folder) -> dict:

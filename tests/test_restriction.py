@@ -161,7 +161,7 @@ def test_full_gives_the_draws_of_the_whole_model(tmp_path):
     def draws(restriction: str | None):
         loss = loss_of(restriction)
         baseline = loss(np.arange(16)).detach().double().numpy()
-        return sample(loss, baseline, SETTINGS, [0, 1], 3, StateStore(tmp_path / "state", "", 1e9))
+        return sample(loss, baseline, SETTINGS, [0, 1], 3, StateStore(tmp_path / f"{restriction}", "", 1e9))
 
     assert draws("full").equals(draws(None))
     assert not draws("l0").equals(draws(None))

@@ -2,7 +2,7 @@
 
 import atexit
 import copy
-import json
+import marshal
 import os
 import re
 import socket
@@ -99,7 +99,7 @@ def forked(
         asked = [[*start, *arguments], str(folder or Path.cwd()), environment]
         with stdout.open("wb") as out, stderr.open("wb") as err:
             socket.send_fds(connection, [b"."], [out.fileno(), err.fileno()])
-        connection.sendall(json.dumps(asked).encode() + b"\n")
+        connection.sendall(marshal.dumps(asked))
         # None where it was killed.
         (code,) = connection.recv(1) or (-1,)
         return subprocess.CompletedProcess([SNAKEMAKE, *arguments], code, stdout.read_text(), stderr.read_text())

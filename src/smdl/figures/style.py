@@ -50,8 +50,12 @@ def nothing(why: str) -> Figure:
 
 
 def save(figure: Figure, *paths: str) -> None:
-    """Write a figure under every path atomically, its format given by the ending, with no date in it."""
+    """Write a figure under every path atomically, its format given by the ending, with no date in it.
+
+    Its parts are laid out once, for the first path: that takes as long as to draw them.
+    """
     for path in paths:
         metadata = {"Date": None} if Path(path).suffix in {".svg", ".pdf"} else {}
         with replacing(path) as temporary:
             figure.savefig(temporary, metadata=metadata)
+        figure.set_layout_engine("none")

@@ -1,12 +1,12 @@
 """What stands for Python where a warm process runs (warm.py): a job's script is handed over, and run by a fork of it.
 
-    python -P src/smdl/runtime/hand_over.py SCRIPT
+    python -P src/smdl/runtime/hand_over.py SOCKET SCRIPT
 
-A script of Snakemake begins with the import of Snakemake, which takes longer than many a job: here nothing heavy is
-imported. Where no warm process answers, or the job wants a process of its own, this one becomes plain Python.
+A script of Snakemake begins with the import of Snakemake, which takes longer than many a job: here nothing is imported
+that takes time. Where no warm process answers, or the job wants a process of its own, this one becomes plain Python.
 """
 
-import json
+import marshal
 import os
 import signal
 import socket
@@ -14,22 +14,20 @@ import sys
 from contextlib import suppress
 
 from smdl.runtime.leash import ancestors, end_with
-from smdl.runtime.warm import FAILED, OWN_PROCESS, SOCKET
+
+FAILED, OWN_PROCESS = 1, 200
 
 
-def hand_over(arguments: list[str]) -> int | None:
-    """Let the warm process run Python with ``arguments``; the exit code, or None where it does not.
+def hand_over(address: str, arguments: list[str]) -> None:
+    """Let the warm process at ``address`` run Python with ``arguments``, and end with its exit code.
 
-    Signals that ask for the end are passed on, and the child may take its time to save.
+    Signals that ask for the end are passed on, and the child may take its time to save. Returns where nothing was run.
     """
-    # The parent is a shell, which would outlive Snakemake and wait for the job.
-    end_with(*ancestors(2))
     with socket.socket(socket.AF_UNIX) as connection:
         try:
-            connection.connect(os.environ.get(SOCKET, ""))
+            connection.connect(address)
         except OSError:
-            return None
-
+            return
         asked: list[int] = []
 
         def pass_on(number: int, _: object) -> None:
@@ -42,18 +40,23 @@ def hand_over(arguments: list[str]) -> int | None:
         with suppress(OSError):
             # What the script prints before it has a log goes where this process prints.
             socket.send_fds(connection, [b"."], [1, 2])
-            connection.sendall(json.dumps([arguments, os.getcwd(), dict(os.environ)]).encode() + b"\n")
+            connection.sendall(marshal.dumps([arguments, os.getcwd(), dict(os.environ)]))
         code = connection.recv(1)
     code = code[0] if code else FAILED
-    if code == OWN_PROCESS:
-        return FAILED if asked else None
-    return code
+    if asked or code != OWN_PROCESS:
+        os._exit(code)
+
+
+def want_own_process() -> None:
+    """In a child of the warm process: let the script be run by a Python of its own."""
+    sys.exit(OWN_PROCESS)
 
 
 if __name__ == "__main__":
-    arguments = sys.argv[1:]
-    code = None if arguments[0].startswith("-") else hand_over(arguments)
-    if code is None:
-        os.environ.pop(SOCKET, None)
-        os.execv(sys.executable, [sys.executable, *arguments])
-    os._exit(code)
+    _, address, *arguments = sys.argv
+    # What is no script is for Python itself.
+    if not arguments[0].startswith("-"):
+        # The parent is a shell, which would outlive Snakemake and wait for the job.
+        end_with(*ancestors(2))
+        hand_over(address, arguments)
+    os.execv(sys.executable, [sys.executable, *arguments])

@@ -20,9 +20,10 @@ from typing import TYPE_CHECKING, Any
 
 from smdl.foundation.errors import ADVICE, StudyError, refused
 from smdl.runtime.gpus import take
+from smdl.runtime.hand_over import hand_over, want_own_process
 from smdl.runtime.installed import installed_commit
 from smdl.runtime.leash import ancestors, end_with
-from smdl.runtime.warm import handed_over, want_own_process
+from smdl.runtime.warm import SOCKET, handed_over
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -83,6 +84,9 @@ def job(snakemake: Any, *, network: bool = False) -> Iterator[Job]:
         end_with(*ancestors(2))
     if not network:
         os.environ["HF_HUB_OFFLINE"] = "1"
+        # In a module of another workflow Snakemake starts scripts as ever.
+        if address := os.environ.get(SOCKET):
+            hand_over(address, sys.argv)
     elif handed_over():
         # The warm process has imported the hub's client as offline.
         want_own_process()

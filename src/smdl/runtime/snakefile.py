@@ -98,8 +98,8 @@ def set_up() -> None:
     """Set Snakemake up for the jobs: on a cluster, for a second run in the same folder, and for the end of a run."""
     # Snakemake writes the path of Python into shell commands as it stands: quoted, it may hold spaces.
     sys.executable = shlex.quote(sys.executable)
-    if os.environ.get(warm.SOCKET):
-        sys.executable += f" -P {shlex.quote(hand_over.__file__)}"
+    if address := os.environ.get(warm.SOCKET):
+        sys.executable += f" -P {shlex.quote(hand_over.__file__)} {shlex.quote(address)}"
     guard.install()
     claim.install()
     _plan_whatever_may_not_be_written()

@@ -12,7 +12,7 @@ Whichever of make, this process, the command and a job is killed, those below it
 """
 
 import gc
-import json
+import marshal
 import os
 import runpy
 import select
@@ -30,7 +30,7 @@ HEAVY = (
     *("snakemake.script", "pandas", "pyarrow.parquet", "arviz_stats.base", "pydantic.main", "pydantic.fields"),
     *("torch", "transformers.models.gpt_neox.modeling_gpt_neox", "matplotlib.pyplot"),
 )
-FAILED, OWN_PROCESS = 1, 200
+FAILED = 1
 # An address of a Unix socket has room for 107 bytes: a folder for temporary files may be too deep for it.
 SHORT = "/tmp"
 ROOM = 107
@@ -40,11 +40,6 @@ LOOK_SECONDS = 1.0
 def handed_over() -> bool:
     """Whether this process is a child of the warm one, which runs a script for another."""
     return os.environ.get(SOCKET) == ""
-
-
-def want_own_process() -> None:
-    """In a child of the warm process: let the script be run by a Python of its own."""
-    sys.exit(OWN_PROCESS)
 
 
 def main(command: list[str]) -> int:
@@ -136,7 +131,7 @@ def _run(connection: socket.socket) -> None:
         os.dup2(descriptor, number)
         os.close(descriptor)
     with connection.makefile("rb") as stream:
-        sys.argv, folder, environment = json.loads(stream.readline())
+        sys.argv, folder, environment = marshal.load(stream)
     os.chdir(folder)
     os.environ.clear()
     os.environ.update(environment)
