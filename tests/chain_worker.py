@@ -1,5 +1,9 @@
-"""A chain job on a small loss whose minibatches differ, for tests that interrupt it: FOLDER [DIGEST]."""
+"""A chain job on a small loss whose minibatches differ, for tests that interrupt it: FOLDER [DIGEST].
 
+Its process id is in the folder's file ``pid``.
+"""
+
+import os
 import sys
 from pathlib import Path
 
@@ -27,6 +31,7 @@ class Regression:
 
 
 folder, digest = Path(sys.argv[1]), (sys.argv[2:] or ["digest"])[0]
+(folder / "pid").write_text(str(os.getpid()))
 loss = Regression(64)
 baseline = loss(np.arange(64)).detach().double().numpy()
 settings = Sampler(

@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -19,15 +20,18 @@ import torch
 
 from smdl.foundation.errors import StudyError
 from smdl.llc.state import StateStore
+from smdl.runtime import hand_over
+from workflow import warm_process
 
 WORKER = Path(__file__).parent / "chain_worker.py"
 
 
 def start(folder: Path, *arguments: str) -> subprocess.Popen:
+    """Start the worker as a fork of the warm process, which has torch; its process id is in the file ``pid``."""
+    (folder / "pid").unlink(missing_ok=True)
+    command = [sys.executable, "-P", hand_over.__file__, warm_process(), WORKER, folder, *arguments]
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    return subprocess.Popen(
-        [sys.executable, str(WORKER), str(folder), *arguments], env=environment, stderr=subprocess.PIPE, text=True
-    )
+    return subprocess.Popen(list(map(str, command)), env=environment, stderr=subprocess.PIPE, text=True)
 
 
 def finish(folder: Path, *arguments: str) -> pd.DataFrame:
@@ -45,7 +49,8 @@ def interrupt(folder: Path, number: signal.Signals, after: int) -> str:
         now = max((p.stat().st_mtime_ns for p in folder.glob("state/[01].state")), default=None)
         seen, last = (seen + 1, now) if now != last else (seen, last)
         time.sleep(0.002)
-    process.send_signal(number)
+    with suppress(ProcessLookupError):
+        os.kill(int((folder / "pid").read_text()), number)
     return process.communicate(timeout=300)[1]
 
 

@@ -1,6 +1,7 @@
 """Coupled pairs: two runs of one base point that differ in one factor only, at one stratum of matched loss."""
 
-from itertools import combinations
+from collections import defaultdict
+from itertools import combinations, product
 
 import numpy as np
 import pandas as pd
@@ -15,14 +16,19 @@ def coupled(rows: pd.DataFrame) -> pd.DataFrame:
     ``rows`` has point, kind, factor and stratum. A group is a base run with its neighbours in one factor, at one
     stratum: all its members differ in that factor only, so that each two of them are a pair.
     """
-    places = rows.reset_index(drop=True)
-    found = []
-    for (point, _), own in places.groupby(["point", "stratum"], sort=True):
-        base = list(own.index[own["kind"] == "base"])
-        for factor, neighbours in own[own["kind"] == "neighbour"].groupby("factor", sort=True):
-            pairs = [*((one, other) for one in base for other in neighbours.index), *combinations(neighbours.index, 2)]
-            group = found[-1]["group"] + 1 if found else 0
-            found += [dict(zip(COLUMNS, (*pair, point, factor, group), strict=True)) for pair in pairs]
+    bases, neighbours = defaultdict(list), defaultdict(lambda: defaultdict(list))
+    columns = (rows[name] for name in ("point", "stratum", "kind", "factor"))
+    for place, (point, stratum, kind, factor) in enumerate(zip(*columns, strict=True)):
+        if kind == "base":
+            bases[point, stratum].append(place)
+        elif kind == "neighbour":
+            neighbours[point, stratum][factor].append(place)
+    found, group = [], 0
+    for (point, stratum), factors in sorted(neighbours.items()):
+        for factor, own in sorted(factors.items()):
+            pairs = [*product(bases[point, stratum], own), *combinations(own, 2)]
+            found += [(*pair, point, factor, group) for pair in pairs]
+            group += bool(pairs)
     return pd.DataFrame(found, columns=COLUMNS)
 
 

@@ -110,6 +110,9 @@ def kendall(x: np.ndarray, y: np.ndarray, weights: np.ndarray) -> np.ndarray:
 def _tau(x: np.ndarray, y: np.ndarray, weights: np.ndarray) -> float:
     if np.isnan(x).any() or np.isnan(y).any():
         return np.nan
+    # A draw leaves out a third of the rows.
+    drawn = weights > 0
+    x, y, weights = x[drawn], y[drawn], weights[drawn]
     x_above, y_above = x[:, None] > x, y[:, None] > y
 
     def pairs(which: np.ndarray) -> float:
