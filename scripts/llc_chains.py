@@ -11,7 +11,7 @@ with job(snakemake) as this:
     from smdl.llc.settings import Memory, Sampler
     from smdl.llc.state import StateStore
     from smdl.models.checkpoint import Checkpoint
-    from smdl.runtime.cluster.resources import warning_seconds
+    from smdl.runtime.cluster.warning import warning_seconds
     from smdl.tables import digest_of
     from smdl.tables.restricted import RESTRICTED_DRAWS
     from smdl.tables.study import DRAWS

@@ -13,6 +13,7 @@ from smdl.compression.registry import SCHEMES
 from smdl.models.shape import Need
 from smdl.runtime.cluster import resources
 from smdl.runtime.cluster.doctor import read_profile
+from smdl.runtime.cluster.warning import warning_seconds
 from smdl.runtime.dry_run import planned
 from smdl.sources.registry import SOURCES
 
@@ -90,8 +91,8 @@ def test_cluster_without_accounts(profile):
 @pytest.mark.parametrize("name", PROFILES)
 def test_the_warning_of_a_chain_is_read_from_its_profile(profile, name):
     (options,) = {entry.split("=", 1)[1] for entry in profile(name)["set-resources"] if ":slurm_extra=" in entry}
-    assert resources.warning_seconds(options.strip("'\"")) == 180
-    assert resources.warning_seconds("--constraint=big") is None
+    assert warning_seconds(options.strip("'\"")) == 180
+    assert warning_seconds("--constraint=big") is None
 
 
 def test_doctor_reads_the_profile(monkeypatch):

@@ -5,7 +5,6 @@ this study (its table says how long it took), and counted from floating-point op
 """
 
 import math
-import re
 from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
@@ -79,12 +78,6 @@ def wall_seconds(tables: Iterable[Path]) -> list[float]:
             if not table.name.startswith("."):
                 records.append(read_provenance(table))
     return [record["wall_seconds"] for record in records if "wall_seconds" in record]
-
-
-def warning_seconds(options: str) -> float | None:
-    """Seconds before a job's end at which SLURM warns it, by its options for sbatch; None where it does not."""
-    found = re.search(r"--signal=(?:\w+:)?\w+@(\d+)", options)
-    return float(found[1]) if found else None
 
 
 def checkpoint_gb(weights: int) -> float:
