@@ -70,6 +70,14 @@ def test_every_checkpoint_is_there_and_the_numbers_hang_together(study):
     assert found["regressions"]["headline"].sum() == 1
 
 
+def test_measures_say_what_they_were_made_with_or_nothing(study):
+    """One with a gap there would not be compared across models."""
+    rows = pd.read_parquet(study / "results/small/tables/measures.parquet")
+    told = rows.groupby("measure")["made_with"].unique().map(list)
+    assert told["fisher trace"] == told["loss"] == [""]
+    assert told["llc of the quadratic well (published)"] == ["n_beta 30, gamma 300"]
+
+
 def test_the_figures_are_there(study):
     themes = ("tables.population", "tables.restricted", "tables.allocation")
     left_out = {table.name for theme in themes for table in by_theme()[theme]}

@@ -55,5 +55,6 @@ def measures(names: Iterable[str], tables: Mapping[str, pd.DataFrame], admit: It
     parts = [RULERS[name].measures(admitted) for name in names]
     if not parts:
         return empty(MEASURES)
-    parts = [part.assign(made_with=part.get("made_with", "")) for part in parts]
-    return pd.concat(parts, ignore_index=True).reindex(columns=[column.name for column in MEASURES.columns])
+    columns = [column.name for column in MEASURES.columns]
+    rows = pd.concat(parts, ignore_index=True).reindex(columns=columns)
+    return rows.assign(made_with=rows["made_with"].astype(object).fillna(""))
