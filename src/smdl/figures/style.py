@@ -30,7 +30,6 @@ STYLE = {
     "legend.fontsize": 8,
     "figure.constrained_layout.use": True,
     "figure.dpi": 100,
-    "savefig.dpi": 200,
     "svg.hashsalt": "smdl",
     "svg.fonttype": "none",
 }
@@ -52,10 +51,11 @@ def nothing(why: str) -> Figure:
 def save(figure: Figure, *paths: str) -> None:
     """Write a figure under every path atomically, its format given by the ending, with no date in it.
 
-    Its parts are laid out once, for the first path: that takes as long as to draw them.
+    Its parts are laid out once, which takes as long as to draw them, and by the letters of pixels, which are the widest.
     """
+    figure.draw_without_rendering()
+    figure.set_layout_engine("none")
     for path in paths:
         metadata = {"Date": None} if Path(path).suffix in {".svg", ".pdf"} else {}
         with replacing(path) as temporary:
             figure.savefig(temporary, metadata=metadata)
-        figure.set_layout_engine("none")
