@@ -51,7 +51,7 @@ def nothing(why: str) -> Figure:
 def save(figure: Figure, *paths: str) -> None:
     """Write a figure under every path atomically, its format given by the ending, with no date in it.
 
-    Its parts are laid out once, which takes as long as to draw them, and by the letters of pixels, which are the widest.
+    Its parts are laid out once, which takes as long as to draw them: by the letters of pixels, which are the widest.
     """
     figure.draw_without_rendering()
     figure.set_layout_engine("none")
