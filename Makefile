@@ -18,7 +18,7 @@ export XDG_CONFIG_HOME := $(CURDIR)/.cache
 endif
 
 # Compiled modules are kept: where each start compiles all that it imports anew, as this variable of many an image has it,
-# a job with torch takes four times as long. An installation compiles what jobs import, a tenth of what pip would compile.
+# the imports of a job with torch take nearly three times as long. An installation compiles what jobs import, a tenth of what pip would compile.
 unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: mini population report paper crate status calibration hinton theory motifs allocation plan mini-slurm slurm-doctor gpu-check site test check clean

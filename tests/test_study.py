@@ -134,6 +134,21 @@ def test_a_mistake_stops_a_dry_run_with_one_line(study):
     assert "Traceback" not in run.stderr
 
 
+def test_a_chain_job_that_fails_after_it_has_written_its_draws_has_lost_nothing(small_study, tmp_path):
+    """As where its time runs out just then: Snakemake takes the draws away, and what was saved is still there."""
+    folder = shutil.copytree(small_study, tmp_path / "study")
+    draws = folder / "results/small/draws/published/tiny/step10/block0.parquet"
+    logs, made = [], []
+    for _ in range(2):
+        draws.unlink()
+        run = snakemake(folder, small_config(), "--", str(draws.relative_to(folder)), warm=True)
+        assert run.returncode == 0, run.stderr
+        logs.append((folder / "results/small/logs/llc_chains/published/tiny/step10/block0.log").read_text())
+        made.append(pd.read_parquet(draws))
+    assert [re.search(r"chains: +(\d+)%", log)[1] for log in logs] == ["0", "100"]
+    pd.testing.assert_frame_equal(*made, check_exact=True)
+
+
 def test_everything_again_gives_the_same_numbers(study):
     before = tables(study)
     targets = [f"results/small/tables/{name}.parquet" for name in GATHERED]
